@@ -1,0 +1,123 @@
+//! Pipelines over bounded files against their twins.
+
+use super::program::{Measured, Programs, measure, tick_argument};
+use crate::figures::{Figures, median};
+use crate::generate::{SEED, Size, generate};
+use crate::workload::Workload;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub programs: Programs,
+    /// Where data sets are, or are put.
+    pub data: PathBuf,
+    /// Where results and logs go.
+    pub out: PathBuf,
+    /// Runs of each program per workload and number of workers.
+    pub runs: usize,
+    pub workers: Vec<usize>,
+    /// Instead of the workload's own number.
+    pub events: Option<u64>,
+}
+
+/// The runs of one workload on one number of workers, pair by pair.
+#[derive(Debug)]
+struct Pairs {
+    workload: Workload,
+    workers: usize,
+    figures: Figures,
+    twin: Vec<Measured>,
+    jarvis: Vec<Measured>,
+}
+
+/// Heads of the table that [`run`] prints.
+const HEAD: &str = "\
+| workload | workers | events | twin s | jarvis s | ratio | twin cpu s | jarvis cpu s | ratio | twin MB | jarvis MB | ratio | twin events/s | commit p50/p99 ms |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+/// Runs the workloads and prints a line of the table for each; medians of the runs, ratios of each pair of runs.
+pub fn run(plan: &Plan, workloads: &[Workload]) -> Result<()> {
+    fs::create_dir_all(&plan.out)?;
+    println!("{HEAD}");
+    for workload in workloads {
+        let data = dataset(plan, *workload)?;
+        for workers in &plan.workers {
+            println!("{}", line(&pairs(plan, *workload, *workers, &data)?));
+        }
+    }
+    Ok(())
+}
+
+/// The folder of a workload's data, generated if it is missing.
+fn dataset(plan: &Plan, workload: Workload) -> Result<PathBuf> {
+    let events = plan.events.unwrap_or(workload.events());
+    let folder = plan.data.join(format!("{}-{events}", workload.dataset().name()));
+    if !folder.exists() {
+        eprintln!("generating {}", folder.display());
+        generate(workload.dataset(), &folder, Size { events, changes: 0, seed: SEED })?;
+    }
+    // The pipelines take paths from where their files are.
+    folder.canonicalize().with_context(|| format!("finding {}", folder.display()))
+}
+
+fn pairs(plan: &Plan, workload: Workload, workers: usize, data: &Path) -> Result<Pairs> {
+    let name = workload.name();
+    let out = plan.out.canonicalize()?;
+    let twin_log = out.join(format!("{name}.twin.log"));
+    let (twin_results, jarvis_results) = (out.join(format!("{name}.twin.jsonl")), out.join(format!("{name}.jsonl")));
+    let (mut twin, mut jarvis) = (vec![], vec![]);
+    for _ in 0..plan.runs.max(1) {
+        twin.push(measure(plan.programs.twin(name, workers, data, &twin_results), &twin_log)?);
+        if let Some(mut command) = plan.programs.jarvis(name, workers, data, &out) {
+            command.args(["--tick", &tick_argument(workload.tick())]);
+            jarvis.push(measure(command, &out.join(format!("{name}.jarvis.log")))?);
+            check(workload, &twin_results, &jarvis_results)?;
+        }
+    }
+    let printed = fs::read_to_string(&twin_log)?;
+    let figures = printed.lines().last().context("the twin printed no figures")?;
+    Ok(Pairs { workload, workers, figures: serde_json::from_str(figures)?, twin, jarvis })
+}
+
+/// Compares two files of results in a process of its own: the memory of this one must stay small, because a program
+/// that it starts inherits its high-water mark.
+fn check(workload: Workload, left: &Path, right: &Path) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let status = Command::new(program).arg("agree").arg(workload.name()).arg(left).arg(right).status()?;
+    ensure!(status.success(), "{workload}: the results differ");
+    Ok(())
+}
+
+fn line(pairs: &Pairs) -> String {
+    let wall = |runs: &[Measured]| runs.iter().map(|run| run.wall.as_secs_f64()).collect::<Vec<_>>();
+    let cpu = |runs: &[Measured]| runs.iter().map(|run| run.usage.cpu.as_secs_f64()).collect::<Vec<_>>();
+    let peak = |runs: &[Measured]| runs.iter().map(|run| run.usage.peak_mb).collect::<Vec<_>>();
+    let cells = |values: &dyn Fn(&[Measured]) -> Vec<f64>, digits: usize| {
+        let (twin, jarvis) = (values(&pairs.twin), values(&pairs.jarvis));
+        let ratios: Vec<f64> = twin.iter().zip(&jarvis).map(|(twin, jarvis)| jarvis / twin).collect();
+        format!(
+            "{} | {} | {}",
+            number(median(&twin), digits),
+            number(median(&jarvis), digits),
+            number(median(&ratios), 2)
+        )
+    };
+    let Figures { events, events_per_second, p50_ms, p99_ms, .. } = pairs.figures;
+    format!(
+        "| {} | {} | {events} | {} | {} | {} | {events_per_second:.0} | {p50_ms:.3}/{p99_ms:.3} |",
+        pairs.workload,
+        pairs.workers,
+        cells(&wall, 3),
+        cells(&cpu, 3),
+        cells(&peak, 0),
+    )
+}
+
+/// A figure, or a dash where there is none.
+fn number(value: f64, digits: usize) -> String {
+    if value.is_nan() { "–".to_owned() } else { format!("{value:.digits$}") }
+}

@@ -1,0 +1,77 @@
+//! Changes of a collection in columns: what travels between stateless steps.
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+
+/// Rows, each with the time (µs since the epoch) and the weight of its change.
+#[derive(Clone, Debug)]
+pub struct Delta {
+    pub rows: RecordBatch,
+    pub times: Vec<u64>,
+    pub diffs: Vec<i64>,
+}
+
+impl Delta {
+    pub fn new(rows: RecordBatch, times: Vec<u64>, diffs: Vec<i64>) -> Self {
+        debug_assert_eq!(rows.num_rows(), times.len());
+        debug_assert_eq!(rows.num_rows(), diffs.len());
+        Delta { rows, times, diffs }
+    }
+    /// All rows at one time, each with weight 1.
+    pub fn inserts(rows: RecordBatch, time: u64) -> Self {
+        let n = rows.num_rows();
+        Delta { rows, times: vec![time; n], diffs: vec![1; n] }
+    }
+    pub fn len(&self) -> usize {
+        self.diffs.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.diffs.is_empty()
+    }
+    /// The same changes of other columns.
+    pub fn with_columns(&self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Delta, ArrowError> {
+        let options = RecordBatchOptions::new().with_row_count(Some(self.len()));
+        Ok(Delta { rows: RecordBatch::try_new_with_options(schema, columns, &options)?, times: self.times.clone(), diffs: self.diffs.clone() })
+    }
+    /// The rows for which `keep` is true (null is not).
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Delta, ArrowError> {
+        let rows = filter_record_batch(&self.rows, keep)?;
+        let mut times = Vec::with_capacity(rows.num_rows());
+        let mut diffs = Vec::with_capacity(rows.num_rows());
+        for (i, kept) in keep.iter().enumerate() {
+            if kept == Some(true) {
+                times.push(self.times[i]);
+                diffs.push(self.diffs[i]);
+            }
+        }
+        Ok(Delta { rows, times, diffs })
+    }
+    /// The rows at `indices`, in that order.
+    pub fn take(&self, indices: &[usize]) -> Result<Delta, ArrowError> {
+        let positions: UInt64Array = indices.iter().map(|i| *i as u64).collect();
+        Ok(Delta {
+            rows: take_record_batch(&self.rows, &positions)?,
+            times: indices.iter().map(|i| self.times[*i]).collect(),
+            diffs: indices.iter().map(|i| self.diffs[*i]).collect(),
+        })
+    }
+    pub fn slice(&self, start: usize, len: usize) -> Delta {
+        Delta { rows: self.rows.slice(start, len), times: self.times[start..start + len].to_vec(), diffs: self.diffs[start..start + len].to_vec() }
+    }
+    pub fn concat(schema: &SchemaRef, deltas: &[Delta]) -> Result<Delta, ArrowError> {
+        if let [one] = deltas {
+            return Ok(one.clone());
+        }
+        Ok(Delta {
+            rows: concat_batches(schema, deltas.iter().map(|d| &d.rows))?,
+            times: deltas.iter().flat_map(|d| d.times.iter().copied()).collect(),
+            diffs: deltas.iter().flat_map(|d| d.diffs.iter().copied()).collect(),
+        })
+    }
+    /// The times as a column.
+    pub fn time_column(&self) -> Int64Array {
+        self.times.iter().map(|t| *t as i64).collect()
+    }
+}

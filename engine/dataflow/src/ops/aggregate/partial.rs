@@ -1,0 +1,204 @@
+//! Before the exchange: a batch, added up per group.
+
+use super::{Layout, Plan};
+use crate::delta::Delta;
+use crate::ops::{Shared, map::report};
+use crate::row::{Row, hash};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::compute::cast;
+use datafusion::common::DataFusionError;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// Groups of one time that belong to one worker, column by column.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Partial {
+    pub worker: u32,
+    pub time: u64,
+    pub keys: Vec<Row>,
+    /// `layout.words` per key.
+    pub words: Vec<i64>,
+    /// (position in `keys`, bag, value, weight)
+    pub values: Vec<(u32, u16, Row, i64)>,
+}
+
+/// Adds up batches.
+pub struct Partials {
+    layout: Rc<Layout>,
+    workers: usize,
+    shared: Shared,
+    ready: Vec<Partial>,
+}
+
+impl Partials {
+    pub fn new(layout: Rc<Layout>, workers: usize, shared: Shared) -> Self {
+        Partials { layout, workers, shared, ready: vec![] }
+    }
+    pub fn take(&mut self) -> Vec<Partial> {
+        std::mem::take(&mut self.ready)
+    }
+    /// Adds a batch; rows that do not fit an aggregate are reported and left out.
+    pub fn add(&mut self, delta: &Delta) {
+        let grouped = Grouped::new(&self.layout, delta);
+        let mut words = vec![0i64; grouped.keys.len() * self.layout.words];
+        let failed = self.add_words(delta, &grouped, &mut words);
+        if !failed.is_empty() {
+            self.retry(delta, failed);
+            return;
+        }
+        let values = self.values(delta, &grouped);
+        self.split(grouped, words, values);
+    }
+    fn retry(&mut self, delta: &Delta, failed: Vec<usize>) {
+        let bad = delta.take(&failed).expect("positions lie within the batch");
+        let error = DataFusionError::Execution("a value of 2^125 or more does not fit a sum".into());
+        report(&self.layout.owner, self.layout.on_error, &bad, &error, &self.shared);
+        let good: BooleanArray = (0..delta.len()).map(|i| Some(!failed.contains(&i))).collect();
+        let rest = delta.filter(&good).expect("the mask is as long as the batch");
+        if !rest.is_empty() {
+            self.add(&rest);
+        }
+    }
+    fn add_words(&self, delta: &Delta, grouped: &Grouped, words: &mut [i64]) -> Vec<usize> {
+        let stride = self.layout.words;
+        let mut failed = vec![];
+        for (group, diff) in grouped.of_row.iter().zip(&delta.diffs) {
+            words[*group as usize * stride] += diff;
+        }
+        for (call, plan) in &self.layout.calls {
+            let Plan::Sum { sum, at } = plan else { continue };
+            if *at == 0 {
+                continue;
+            }
+            let column = call.argument.map(|a| {
+                let given = delta.rows.column(a);
+                let wanted = sum.column(given.data_type());
+                if *given.data_type() == wanted { given.clone() } else { cast(given, &wanted).expect("a widening cast") }
+            });
+            let mask = call.filter.map(|f| delta.rows.column(f).clone());
+            let mut target = super::words::Target { words, stride, at: *at, groups: &grouped.of_row, diffs: &delta.diffs };
+            failed.extend(super::words::add(*sum, column.as_ref(), keep(mask.as_ref()), &mut target));
+        }
+        failed.sort_unstable();
+        failed.dedup();
+        failed
+    }
+    fn values(&self, delta: &Delta, grouped: &Grouped) -> Vec<(u32, u16, Row, i64)> {
+        let mut out = vec![];
+        for (call, plan) in &self.layout.calls {
+            let (bag, codec, keeps_nulls) = match plan {
+                Plan::Sum { .. } => continue,
+                Plan::Bag { bag, codec, keeps_nulls } => (*bag, codec, *keeps_nulls),
+                Plan::Best { bag, codec, .. } => (*bag, codec, false),
+            };
+            let columns: Vec<ArrayRef> = call.order.iter().map(|o| o.column).chain(call.argument).map(|c| delta.rows.column(c).clone()).collect();
+            let argument = call.argument.map(|a| delta.rows.column(a).clone());
+            let mask = call.filter.map(|f| delta.rows.column(f).clone());
+            let counts = keep(mask.as_ref());
+            let best = matches!(plan, Plan::Best { .. });
+            let rows = codec.encode(&columns, delta.len()).expect("planning refuses values that cannot be encoded");
+            let mut found = vec![];
+            for (i, row) in rows.into_iter().enumerate() {
+                let null = argument.as_ref().is_some_and(|a| a.is_null(i));
+                if (!null || keeps_nulls) && counts(i) {
+                    found.push((grouped.of_row[i], bag as u16, row, delta.diffs[i]));
+                }
+            }
+            if let (true, Plan::Best { greatest, .. }) = (best, plan) {
+                found = best_of_each(found, grouped.keys.len(), *greatest);
+            }
+            out.append(&mut found);
+        }
+        out
+    }
+    /// Deals the groups out by time and by the worker that owns them.
+    fn split(&mut self, grouped: Grouped, words: Vec<i64>, values: Vec<(u32, u16, Row, i64)>) {
+        let stride = self.layout.words;
+        let first = self.ready.len();
+        // A batch holds few times, in order, so the last partials are the ones wanted.
+        let mut place = Vec::with_capacity(grouped.keys.len());
+        for (i, (key, time, hash)) in grouped.keys.into_iter().enumerate() {
+            let worker = (hash as usize % self.workers) as u32;
+            let found = self.ready[first..].iter().rposition(|p| p.time == time && p.worker == worker);
+            let at = match found {
+                Some(p) => first + p,
+                None => {
+                    self.ready.push(Partial { worker, time, ..Default::default() });
+                    self.ready.len() - 1
+                }
+            };
+            let partial = &mut self.ready[at];
+            place.push((at, partial.keys.len() as u32));
+            partial.keys.push(key);
+            partial.words.extend_from_slice(&words[i * stride..(i + 1) * stride]);
+        }
+        for (group, bag, row, diff) in values {
+            let (at, position) = place[group as usize];
+            self.ready[at].values.push((position, bag, row, diff));
+        }
+    }
+}
+
+/// A filter of an aggregate: rows where it is true.
+fn keep(mask: Option<&ArrayRef>) -> impl Fn(usize) -> bool {
+    let mask = mask.map(|m| m.as_boolean().clone());
+    move |i| mask.as_ref().is_none_or(|m| m.is_valid(i) && m.value(i))
+}
+
+fn best_of_each(values: Vec<(u32, u16, Row, i64)>, groups: usize, greatest: bool) -> Vec<(u32, u16, Row, i64)> {
+    let mut best: Vec<Option<(u32, u16, Row, i64)>> = vec![None; groups];
+    for value in values {
+        let held = &mut best[value.0 as usize];
+        if held.as_ref().is_none_or(|h| (value.2 > h.2) == greatest && value.2 != h.2) {
+            *held = Some(value);
+        }
+    }
+    best.into_iter().flatten().collect()
+}
+
+/// Which group each row of a batch belongs to.
+struct Grouped {
+    /// Key, time and hash of the key.
+    keys: Vec<(Row, u64, u64)>,
+    of_row: Vec<u32>,
+}
+
+impl Grouped {
+    fn new(layout: &Layout, delta: &Delta) -> Self {
+        let columns: Vec<ArrayRef> = layout.keys.iter().map(|k| delta.rows.column(*k).clone()).collect();
+        let mut grouped = Grouped { keys: vec![], of_row: Vec::with_capacity(delta.len()) };
+        let mut table: HashTable<u32> = HashTable::new();
+        if columns.is_empty() {
+            for i in 0..delta.len() {
+                grouped.place(&mut table, &[], delta.times[i]);
+            }
+        } else {
+            let rows = layout.key_codec.encode_flat(&columns).expect("planning refuses keys that cannot be encoded");
+            for (row, time) in rows.iter().zip(&delta.times) {
+                grouped.place(&mut table, row.data(), *time);
+            }
+        }
+        grouped
+    }
+    #[inline]
+    fn place(&mut self, table: &mut HashTable<u32>, key: &[u8], time: u64) {
+        let place = hash(key);
+        let mixed = place ^ time.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let keys = &mut self.keys;
+        let found = table.find(mixed, |g| {
+            let (k, t, _) = &keys[*g as usize];
+            *t == time && k.bytes() == key
+        });
+        let group = match found {
+            Some(g) => *g,
+            None => {
+                let g = keys.len() as u32;
+                keys.push((Row::new(key), time, place));
+                table.insert_unique(mixed, g, |g| keys[*g as usize].2 ^ keys[*g as usize].1.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                g
+            }
+        };
+        self.of_row.push(group);
+    }
+}

@@ -1,0 +1,159 @@
+//! Keyed edges, arrangements and the join of two of them.
+
+use super::{Deltas, DeltaBuilder};
+use crate::columns::{Codec, Layout};
+use crate::delta::Delta;
+use crate::join::{Matches, TotalJoin};
+use crate::row::hash;
+use crate::spine::{ByteBatcher, ByteSpine, Keyed};
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, SchemaRef};
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::operators::join::join_with_tactic;
+use jarvis_plan::JoinColumn;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// A stream arranged by a key: the batches of a trace, shared by all joins that want the same.
+pub type Arrangement<'s> = Arranged<'s, TraceAgent<ByteSpine>>;
+
+/// Splits rows into key and value and arranges them by key, on the worker that owns the key.
+pub fn arrange<'s>(input: Deltas<'s>, name: &str, schema: &SchemaRef, key: &[usize], value: &[usize], skip_null_keys: bool) -> Arrangement<'s> {
+    let keys = Codec::of(schema, key).expect("planning refuses keys that cannot be encoded");
+    let values = Codec::of(schema, value).expect("planning refuses columns that cannot be encoded");
+    let (key, value) = (key.to_vec(), value.to_vec());
+    let keyed = input.unary::<CapacityContainerBuilder<Vec<Keyed>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|capability, data| {
+                let mut session = output.session(&capability);
+                for delta in data.flat_map(|d| d.drain(..)) {
+                    let pick = |columns: &[usize]| columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>();
+                    let key_columns = pick(&key);
+                    let null = |i: usize| skip_null_keys && key_columns.iter().any(|c| c.is_null(i));
+                    let any_null = skip_null_keys && key_columns.iter().any(|c| c.null_count() > 0);
+                    let keys = keys.encode(&key_columns, delta.len()).expect("keys have the step's schema");
+                    let values = values.encode(&pick(&value), delta.len()).expect("values have the step's schema");
+                    for (i, pair) in keys.into_iter().zip(values).enumerate() {
+                        if !(any_null && null(i)) {
+                            session.give((pair, delta.times[i], delta.diffs[i]));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let exchange = Exchange::new(|x: &Keyed| hash(x.0.0.bytes()));
+    arrange_core::<_, _, ByteBatcher, ByteSpine>(keyed, exchange, name, ByteBatcher::new)
+}
+
+/// Where an output column of a join lies.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Key(usize),
+    Left(usize),
+    Right(usize),
+}
+
+/// The layouts of both sides of a join, and the columns that come out.
+pub struct JoinShape {
+    pub parts: Vec<Part>,
+    key: Layout,
+    left: Layout,
+    right: Layout,
+    pub left_value: Vec<usize>,
+    pub right_value: Vec<usize>,
+}
+
+impl JoinShape {
+    /// Splits both sides into key and value: what is in the key is not held again in the value, and what is not put out
+    /// is not held at all.
+    pub fn new(output: &[JoinColumn], left: (&SchemaRef, &[usize]), right: (&SchemaRef, &[usize])) -> Self {
+        let (mut left_value, mut right_value) = (vec![], vec![]);
+        let place = |column: usize, key: &[usize], value: &mut Vec<usize>| match key.iter().position(|k| *k == column) {
+            Some(k) => Ok(k),
+            None => Err(value.iter().position(|v| *v == column).unwrap_or_else(|| {
+                value.push(column);
+                value.len() - 1
+            })),
+        };
+        let parts = output
+            .iter()
+            .map(|o| match o {
+                JoinColumn::Left(c) => place(*c, left.1, &mut left_value).map_or_else(Part::Left, Part::Key),
+                JoinColumn::Right(c) => place(*c, right.1, &mut right_value).map_or_else(Part::Right, Part::Key),
+            })
+            .collect();
+        let layout = |schema: &SchemaRef, columns: &[usize]| {
+            let types: Vec<&DataType> = columns.iter().map(|c| schema.field(*c).data_type()).collect();
+            Layout::of(types.into_iter()).expect("planning refuses columns that cannot be sliced")
+        };
+        JoinShape { parts, key: layout(left.0, left.1), left: layout(left.0, &left_value), right: layout(right.0, &right_value), left_value, right_value }
+    }
+    /// The bytes of one part of a pair.
+    #[inline]
+    pub fn slice<'a>(&self, part: Part, key: &'a [u8], left: &'a [u8], right: &'a [u8]) -> &'a [u8] {
+        match part {
+            Part::Key(c) => self.key.column(key, c),
+            Part::Left(c) => self.left.column(left, c),
+            Part::Right(c) => self.right.column(right, c),
+        }
+    }
+}
+
+/// Pairs, gathered as bytes and decoded to columns a batch at a time.
+struct Rows {
+    shape: JoinShape,
+    codec: Codec,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    times: Vec<u64>,
+    diffs: Vec<i64>,
+}
+
+impl Matches<Vec<Delta>> for Rows {
+    #[inline]
+    fn pair(&mut self, key: &[u8], left: &[u8], right: &[u8], time: u64, diff: i64) {
+        for part in &self.shape.parts {
+            self.bytes.extend_from_slice(self.shape.slice(*part, key, left, right));
+        }
+        self.ends.push(self.bytes.len());
+        self.times.push(time);
+        self.diffs.push(diff);
+    }
+    fn take(&mut self) -> Option<Vec<Delta>> {
+        if self.ends.is_empty() {
+            return None;
+        }
+        let mut start = 0;
+        let rows = self.ends.iter().map(|end| &self.bytes[std::mem::replace(&mut start, *end)..*end]);
+        let batch = self.codec.decode_batch(rows, self.ends.len()).expect("pairs are made of encoded columns");
+        self.bytes.clear();
+        self.ends.clear();
+        Some(vec![Delta::new(batch, std::mem::take(&mut self.times), std::mem::take(&mut self.diffs))])
+    }
+}
+
+/// Renders an inner join.
+pub fn join<'s>(left: Arrangement<'s>, right: Arrangement<'s>, name: &str, shape: JoinShape, schema: SchemaRef) -> Deltas<'s> {
+    let codec = Codec::new(schema).expect("planning refuses columns that cannot be encoded");
+    let matches = Rows { shape, codec, bytes: vec![], ends: vec![], times: vec![], diffs: vec![] };
+    join_with_tactic::<_, _, _, Vec<Delta>>(left, right, name, TotalJoin::new(matches))
+}
+
+/// The same rows with weights of opposite sign.
+pub fn negate<'s>(input: Deltas<'s>, name: &str) -> Deltas<'s> {
+    input.unary::<DeltaBuilder, _, _, _>(Pipeline, name, |_, _| {
+        |input, output| {
+            input.for_each_stamp(|capability, data| {
+                let mut session = output.session(&capability);
+                for mut delta in data.flat_map(|d| d.drain(..)) {
+                    delta.diffs.iter_mut().for_each(|d| *d = -*d);
+                    session.give(delta);
+                }
+            });
+        }
+    })
+}
+

@@ -1,0 +1,92 @@
+//! Arrangements whose keys and values are byte strings, end to end in two flat buffers per batch: 80 bytes held for a
+//! row of 57, where a vector of boxed rows holds 112.
+
+use crate::row::Row;
+use differential_dataflow::batcher::merge::{MergeBatcher, chunker::ContainerChunker, vec::VecMerger};
+use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
+use differential_dataflow::trace::implementations::spine_fueled::Spine;
+use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
+use std::rc::Rc;
+use timely::container::PushInto;
+
+/// Byte strings end to end.
+pub struct Bytes {
+    /// Where each string ends; the first entry is 0.
+    ends: OffsetList,
+    data: Vec<u8>,
+}
+
+impl Bytes {
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        self.data.extend_from_slice(bytes);
+        self.ends.push(self.data.len());
+    }
+}
+
+impl BatchContainer for Bytes {
+    type Owned = Row;
+    type ReadItem<'a> = &'a [u8];
+    #[inline(always)]
+    fn into_owned<'a>(item: &'a [u8]) -> Row {
+        Row::new(item)
+    }
+    #[inline(always)]
+    fn reborrow<'b, 'a: 'b>(item: &'a [u8]) -> &'b [u8] {
+        item
+    }
+    #[inline]
+    fn push_ref(&mut self, item: &[u8]) {
+        self.push(item)
+    }
+    #[inline]
+    fn push_own(&mut self, item: &Row) {
+        self.push(item.bytes())
+    }
+    fn clear(&mut self) {
+        self.ends.clear();
+        self.ends.push(0);
+        self.data.clear();
+    }
+    fn with_capacity(size: usize) -> Self {
+        let mut ends = OffsetList::with_capacity(size + 1);
+        ends.push(0);
+        Bytes { ends, data: Vec::with_capacity(size * 16) }
+    }
+    fn merge_capacity(a: &Self, b: &Self) -> Self {
+        let mut ends = OffsetList::with_capacity(a.ends.len() + b.ends.len());
+        ends.push(0);
+        Bytes { ends, data: Vec::with_capacity(a.data.len() + b.data.len()) }
+    }
+    #[inline(always)]
+    fn index(&self, i: usize) -> &[u8] {
+        &self.data[self.ends.index(i)..self.ends.index(i + 1)]
+    }
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+}
+impl PushInto<Row> for Bytes {
+    #[inline]
+    fn push_into(&mut self, row: Row) {
+        self.push(row.bytes())
+    }
+}
+impl PushInto<&[u8]> for Bytes {
+    #[inline]
+    fn push_into(&mut self, row: &[u8]) {
+        self.push(row)
+    }
+}
+
+/// A row split into the columns of a key and the other columns, with time and weight.
+pub type Keyed = ((Row, Row), u64, i64);
+
+/// (keys, values, times, weights, offsets)
+pub type ByteLayout = (Bytes, Bytes, Vec<u64>, Vec<i64>, OffsetList);
+/// An immutable batch of an arrangement.
+pub type ByteBatch = Rc<OrdValBatch<ByteLayout>>;
+pub type ByteSpine = Spine<ByteBatch>;
+pub type ByteBuilder = OrdValBuilder<ByteLayout, Vec<Keyed>>;
+pub type ByteBatcher = MergeBatcher<ContainerChunker<Vec<Keyed>>, VecMerger<(Row, Row), u64, i64>, ByteBuilder>;

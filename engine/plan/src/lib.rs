@@ -1,0 +1,13 @@
+//! From pipelines to a typed graph: names are resolved, SQL is lowered, and what cannot be kept up to date is refused.
+
+pub mod compile;
+pub mod functions;
+pub mod graph;
+pub mod lower;
+pub mod now;
+pub mod refusal;
+pub mod session_state;
+pub mod table_functions;
+
+pub use compile::{Compiled, SourceInfo, compile};
+pub use graph::*;

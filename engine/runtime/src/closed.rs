@@ -1,0 +1,18 @@
+//! Rows on their way out.
+
+use arrow::record_batch::RecordBatch;
+
+/// Consolidated changes of one view for times that are closed: `lower <= time < upper`.
+/// Ordered by time; at one time retractions come first.
+#[derive(Clone, Debug)]
+pub struct ClosedBatch {
+    /// Microseconds since the Unix epoch.
+    pub lower: u64,
+    pub upper: u64,
+    /// The view's columns.
+    pub rows: RecordBatch,
+    /// The time of each row, µs.
+    pub times: Vec<u64>,
+    /// +n: n copies appeared; −n: n copies went.
+    pub diffs: Vec<i64>,
+}

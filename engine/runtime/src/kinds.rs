@@ -1,0 +1,159 @@
+//! What a kind of source or sink must say about itself: its name, its options, how to plan and how to run.
+//!
+//! A kind is one file. `plan` may fail with diagnostics; what it returns may only run. Kinds are handed to the
+//! engine in an explicit [`Kinds`] list: no link-time magic.
+
+use crate::arrival::{Arrival, Decoded};
+use crate::closed::ClosedBatch;
+use arrow::datatypes::SchemaRef;
+use futures::future::BoxFuture;
+use jarvis_spec::{Diagnostics, Node};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The stream that a source feeds or a sink reads.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    /// `pipeline.stream`.
+    pub name: String,
+    /// The declared columns (for a source, without `_diff`, `_deleted`).
+    pub schema: SchemaRef,
+    /// Columns of the upsert key; empty = a multiset.
+    pub key: Vec<usize>,
+    /// The event-time column.
+    pub time: Option<usize>,
+    /// How far behind the clock a row's event time may be.
+    pub lateness: Option<Duration>,
+}
+
+/// What planning may look at.
+#[derive(Clone, Debug)]
+pub struct PlanContext {
+    /// The folder of the YAML file: relative paths start here.
+    pub folder: PathBuf,
+    /// The facility's tables and settings (`config/`), if given.
+    pub config: Option<PathBuf>,
+    /// Where the lineage lives, if the run keeps one.
+    pub data: Option<PathBuf>,
+}
+
+impl PlanContext {
+    /// A path as written in the YAML, from the YAML's folder.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// A kind of source.
+pub trait SourceKind: Send + Sync {
+    /// The key in the YAML: `mqtt`.
+    fn name(&self) -> &'static str;
+    /// JSON schema of its options, from the doc comments of the options struct.
+    fn options(&self) -> schemars::Schema;
+    /// The schema, where the kind itself knows it (a Parquet file) and the YAML leaves it out.
+    fn infer_schema(&self, _options: &Node, _context: &PlanContext) -> Option<Result<SchemaRef, Diagnostics>> {
+        None
+    }
+    /// Reads the options; may look at files but starts nothing.
+    fn plan(&self, stream: &StreamSpec, options: &Node, context: &PlanContext) -> Result<SourcePlan, Diagnostics>;
+}
+
+/// A source ready to run.
+pub enum SourcePlan {
+    /// It ends. The workers read it in parallel.
+    Bounded(Arc<dyn BoundedSource>),
+    /// A task that speaks a protocol until it is told to stop.
+    Live(Box<dyn LiveSource>),
+}
+
+/// A finite input that can be read in chunks on many threads.
+pub trait BoundedSource: Send + Sync {
+    /// Takes the next chunk, in order; `None` at the end. Cheap: it finds borders, it decodes nothing.
+    /// A chunk holds a few thousand rows.
+    fn next_chunk(&self) -> Option<Chunk>;
+    /// Decodes a chunk; rows that fail become errors in the result.
+    fn decode(&self, chunk: &Chunk) -> Decoded;
+}
+
+/// Part of a bounded source: a range of bytes or a row group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// 0, 1, 2, ... in the order of the input.
+    pub index: u64,
+    pub start: u64,
+    pub end: u64,
+}
+
+/// A source that goes on.
+pub trait LiveSource: Send {
+    /// Runs until `feed` is closed. Reconnecting is its own business; an `Err` stops the process with its message.
+    fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>>;
+}
+
+/// The way into the graph: a bounded channel, so a full graph makes a source wait.
+#[derive(Clone)]
+pub struct Feed {
+    pub stream: StreamSpec,
+    pub(crate) sender: tokio::sync::mpsc::Sender<(usize, Arrival)>,
+    pub(crate) index: usize,
+}
+
+/// The graph is gone: a source returns.
+#[derive(Debug, thiserror::Error)]
+#[error("the graph has stopped")]
+pub struct Closed;
+
+impl Feed {
+    /// Hands rows over; waits while the graph is full.
+    pub async fn send(&self, arrival: Arrival) -> Result<(), Closed> {
+        self.sender.send((self.index, arrival)).await.map_err(|_| Closed)
+    }
+    /// Resolves when the graph has stopped.
+    pub async fn closed(&self) {
+        self.sender.closed().await
+    }
+}
+
+/// A kind of sink.
+pub trait SinkKind: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn options(&self) -> schemars::Schema;
+    fn plan(&self, stream: &StreamSpec, options: &Node, context: &PlanContext) -> Result<SinkPlan, Diagnostics>;
+}
+
+/// A sink ready to run, and how it wants the view told.
+pub struct SinkPlan {
+    pub publish: crate::publish::Publish,
+    pub driver: Box<dyn SinkDriver>,
+}
+
+/// Writes what a view tells.
+pub trait SinkDriver: Send {
+    /// Called once before the first batch.
+    fn open(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// Writes one closed batch; returns when it is delivered (or safely queued in order). Waiting here is the backpressure.
+    fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Called once at the end (batch mode: after the last batch; live: at a graceful stop).
+    fn finish(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// All kinds that a program knows.
+#[derive(Default)]
+pub struct Kinds {
+    pub sources: Vec<Box<dyn SourceKind>>,
+    pub sinks: Vec<Box<dyn SinkKind>>,
+}
+
+impl Kinds {
+    pub fn source(&self, name: &str) -> Option<&dyn SourceKind> {
+        self.sources.iter().find(|k| k.name() == name).map(|k| &**k)
+    }
+    pub fn sink(&self, name: &str) -> Option<&dyn SinkKind> {
+        self.sinks.iter().find(|k| k.name() == name).map(|k| &**k)
+    }
+}

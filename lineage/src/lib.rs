@@ -1,0 +1,22 @@
+//! What has happened, kept on disk and open to SQL.
+//!
+//! A [`Recorder`] appends the changes of one stream to Parquet files below a data folder; [`open`] makes all of them
+//! tables `lineage.PIPELINE.STREAM`. [`encode`] writes rows as JSON lines, CSV and Parquet, for queries and for sinks.
+//!
+//! ```text
+//! DATA/streams/PIPELINE/STREAM/part-<lower>-<upper>.parquet    lower <= _time < upper, µs, 20 digits
+//! ```
+//!
+//! A row of a part is a row of the stream with its `_time` and its `_diff`: the stream at a time is the sum of the
+//! diffs up to then. A file that does not end in `.parquet` is being written, or was when the process ended; it is not
+//! part of the lineage.
+
+mod catalog;
+pub mod encode;
+mod layout;
+mod query;
+mod recorder;
+
+pub use catalog::open;
+pub use query::{QueryError, ResultFormat, query, write};
+pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};

@@ -1,0 +1,182 @@
+//! Appends the changes of a stream to Parquet files.
+
+use crate::{encode, layout};
+use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use jarvis_runtime::closed::ClosedBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::io;
+
+/// When a part is closed and the next one begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roll {
+    /// At this many rows (a batch is never split).
+    pub rows: usize,
+    /// Or this long after its first row.
+    pub age: Duration,
+}
+
+impl Default for Roll {
+    fn default() -> Self {
+        Self { rows: 100_000, age: Duration::from_secs(10) }
+    }
+}
+
+/// Why changes were not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("the lineage cannot be kept in {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("the lineage cannot be written to {}: {source}", path.display())]
+    Parquet { path: PathBuf, source: ParquetError },
+    #[error("the changes do not have the stream's columns: {0}")]
+    Columns(#[from] ArrowError),
+    #[error("`{0}` is not the name of a stream: PIPELINE.STREAM")]
+    Name(String),
+}
+
+/// Appends the changes of one stream to its parts. Rows can be read once their part is closed: after [`Roll::age`],
+/// if [`Recorder::roll`] is then called, and at [`Recorder::finish`]. There may be one recorder of a stream at a time.
+pub struct Recorder {
+    folder: PathBuf,
+    schema: SchemaRef,
+    roll: Roll,
+    part: Option<Part>,
+}
+
+/// A part that is being written.
+struct Part {
+    path: PathBuf,
+    writer: ArrowWriter<File>,
+    lower: u64,
+    upper: u64,
+    rows: usize,
+    begun: Instant,
+}
+
+impl Recorder {
+    /// Makes the folder of the stream `PIPELINE.STREAM` below `data`, and clears away what a killed process left.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or the name is not one.
+    pub fn new(data: &Path, stream: &str, schema: &Schema, roll: Roll) -> Result<Self, RecordError> {
+        let (pipeline, name) = stream.split_once('.').ok_or_else(|| RecordError::Name(stream.to_owned()))?;
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !plain(pipeline) || !plain(name) {
+            return Err(RecordError::Name(stream.to_owned()));
+        }
+        let folder = layout::stream(data, pipeline, name);
+        let made = fs::create_dir_all(&folder).and_then(|()| layout::unfinished(&folder));
+        for left in made.map_err(file_error(&folder))? {
+            tracing::info!(file = %left.display(), "removing a part of the lineage that was never finished");
+            fs::remove_file(&left).map_err(file_error(&left))?;
+        }
+        Ok(Self { folder, schema: changes_schema(schema), roll, part: None })
+    }
+
+    /// Appends a batch.
+    ///
+    /// # Errors
+    /// The disk refuses (it is full, for example), or the batch has other columns.
+    pub fn append(&mut self, batch: &ClosedBatch) -> Result<(), RecordError> {
+        if batch.times.is_empty() {
+            return Ok(());
+        }
+        let rows = changes_batch(&self.schema, batch)?;
+        let part = match &mut self.part {
+            Some(part) => part,
+            None => self.part.insert(Part::new(&self.folder, self.schema.clone(), batch.lower)?),
+        };
+        part.write(&rows, batch.upper)?;
+        if part.rows >= self.roll.rows { self.roll() } else { Ok(()) }
+    }
+
+    /// When the part that is being written should be closed.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.part.as_ref().map(|part| part.begun + self.roll.age)
+    }
+
+    /// Closes the part that is being written, if there is one.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn roll(&mut self) -> Result<(), RecordError> {
+        match self.part.take() {
+            Some(part) => part.close(&self.folder),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes the last part.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn finish(mut self) -> Result<(), RecordError> {
+        self.roll()
+    }
+}
+
+impl Part {
+    fn new(folder: &Path, schema: SchemaRef, lower: u64) -> Result<Self, RecordError> {
+        let path = folder.join(format!("part-{lower:020}{}", layout::UNFINISHED_END));
+        let file = File::create(&path).map_err(file_error(&path))?;
+        let writer = ArrowWriter::try_new(file, schema, Some(encode::parquet_properties()));
+        let writer = writer.map_err(parquet_error(&path))?;
+        Ok(Self { path, writer, lower, upper: lower, rows: 0, begun: Instant::now() })
+    }
+
+    fn write(&mut self, rows: &RecordBatch, upper: u64) -> Result<(), RecordError> {
+        self.writer.write(rows).map_err(parquet_error(&self.path))?;
+        self.rows += rows.num_rows();
+        self.upper = upper;
+        Ok(())
+    }
+
+    fn close(self, folder: &Path) -> Result<(), RecordError> {
+        let file = self.writer.into_inner().map_err(parquet_error(&self.path))?;
+        file.sync_all().map_err(file_error(&self.path))?;
+        let finished = folder.join(layout::part(self.lower, self.upper));
+        fs::rename(&self.path, &finished).map_err(file_error(&finished))?;
+        // The name is on disk only when the folder is.
+        #[cfg(unix)]
+        File::open(folder).and_then(|f| f.sync_all()).map_err(file_error(folder))?;
+        Ok(())
+    }
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> RecordError {
+    let path = path.to_owned();
+    |source| RecordError::File { path, source }
+}
+
+fn parquet_error(path: &Path) -> impl FnOnce(ParquetError) -> RecordError {
+    let path = path.to_owned();
+    |source| RecordError::Parquet { path, source }
+}
+
+/// The columns of a view's changes: `_time`, `_diff` and the view's own.
+pub fn changes_schema(view: &Schema) -> SchemaRef {
+    let time = Field::new("_time", DataType::Timestamp(TimeUnit::Microsecond, None), false);
+    let own = [time, Field::new("_diff", DataType::Int64, false)].map(Arc::new);
+    Arc::new(Schema::new(own.into_iter().chain(view.fields().iter().cloned()).collect::<Vec<_>>()))
+}
+
+/// The changes of a batch as rows of [`changes_schema`].
+///
+/// # Errors
+/// The batch has other columns.
+pub fn changes_batch(schema: &SchemaRef, batch: &ClosedBatch) -> Result<RecordBatch, ArrowError> {
+    // Times are counted from 1970 and stay below 2^63 for 292,000 years.
+    let times = batch.times.iter().map(|t| i64::try_from(*t).unwrap_or(i64::MAX));
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(times));
+    let diffs: ArrayRef = Arc::new(Int64Array::from(batch.diffs.clone()));
+    let columns = [times, diffs].into_iter().chain(batch.rows.columns().iter().cloned());
+    RecordBatch::try_new(schema.clone(), columns.collect())
+}

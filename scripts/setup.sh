@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Installs what is missing to build (`setup.sh build`) and to test (`setup.sh build test`). Asks for nothing, and does
+# nothing where nothing is missing.
+set -euo pipefail
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# A command that must be there, the Debian package that has it, the Homebrew formula that has it.
+needed_for() {
+    case "$1" in
+    build) echo 'cc build-essential -' ;;
+    test) printf '%s\n' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' ;;
+    *)
+        say "there is nothing to set up for '$1': say build or test"
+        exit 2
+        ;;
+    esac
+}
+
+# Debian puts servers in /usr/sbin, which not every user has in the path; Homebrew does too.
+has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ] || [ -x "/opt/homebrew/sbin/$1" ]; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "cannot install packages as $(id -un) without sudo; run as root: $*"
+        exit 1
+    fi
+}
+
+if ! command -v cargo >/dev/null; then
+    say 'Rust is missing: install it from https://rustup.rs and open a new shell'
+    exit 1
+fi
+
+debian='' formulae='' missing=''
+for purpose in "${@:-build}"; do
+    lines=$(needed_for "$purpose")
+    while read -r command package formula; do
+        has "$command" && continue
+        missing="$missing $command"
+        debian="$debian $package"
+        [ "$formula" = - ] || formulae="$formulae $formula"
+    done <<<"$lines"
+done
+[ -n "$missing" ] || exit 0
+
+case "$(uname -s)" in
+Darwin)
+    say "missing:$missing"
+    [ -z "$formulae" ] || say "install with: brew install$formulae"
+    has cc || say 'install a compiler with: xcode-select --install'
+    exit 1
+    ;;
+Linux)
+    if ! command -v apt-get >/dev/null; then
+        say "missing:$missing (on Debian the packages$debian); install them and try again"
+        exit 1
+    fi
+    say "installing$debian"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -qq
+    # The names are ours, one word each. sudo drops the environment, hence env.
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $debian
+    ;;
+*)
+    say "missing:$missing; install them and try again"
+    exit 1
+    ;;
+esac

@@ -1,0 +1,25 @@
+//! The kinds of sinks: one file each, listed in [`kinds`].
+//!
+//! A sink is handed the closed changes of a view and tells the outside about them as `events`, `state` or `changes`
+//! (see [`jarvis_runtime::publish`]). `worker` runs those that write files on threads of their own; `payload` is what
+//! a publication looks like as JSON and as rows.
+
+mod console;
+mod file;
+mod lineage;
+mod mqtt;
+mod payload;
+mod telling;
+mod worker;
+
+use jarvis_runtime::kinds::SinkKind;
+
+pub use console::ConsoleOptions;
+pub use file::FileOptions;
+pub use lineage::LineageOptions;
+pub use mqtt::MqttOptions;
+
+/// All kinds of this crate.
+pub fn kinds() -> Vec<Box<dyn SinkKind>> {
+    vec![Box::new(console::Console), Box::new(file::File), Box::new(mqtt::Mqtt), Box::new(lineage::Lineage)]
+}
