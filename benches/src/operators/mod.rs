@@ -3,7 +3,6 @@
 //! They are written for totally ordered time: a tick is worked on once the frontier has passed it, in order.
 
 mod combine;
-mod distinct;
 mod group_view;
 mod leaders;
 mod maximum;
@@ -14,7 +13,6 @@ mod upsert;
 mod windows;
 
 pub use combine::combine;
-pub use distinct::distinct;
 pub use group_view::{GroupView, Route, group_view};
 pub use leaders::Leaders;
 pub use maximum::Maximum;

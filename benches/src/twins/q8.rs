@@ -4,8 +4,9 @@ use super::nexmark::{Auction, Person};
 use crate::clock::{Clock, Diff, Tick};
 use crate::drive::{Feed, Report, Settings, drive, first_at};
 use crate::mapped::Mapped;
-use crate::operators::{Results, distinct, write_changes};
+use crate::operators::{Results, write_changes};
 use anyhow::Result;
+use differential_dataflow::operators::ThresholdTotal;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::Input;
@@ -51,7 +52,7 @@ fn new_sellers<'s>(
     persons: VecCollection<'s, Tick, (Visit, String), Diff>,
     auctions: VecCollection<'s, Tick, Visit, Diff>,
 ) -> VecCollection<'s, Tick, (Visit, String), Diff> {
-    let persons = distinct(persons).arrange_by_key();
-    let sellers = distinct(auctions).arrange_by_self();
+    let persons = persons.distinct_total().arrange_by_key();
+    let sellers = auctions.distinct_total().arrange_by_self();
     persons.join_core(sellers, |visit, name, ()| Some((*visit, name.clone())))
 }

@@ -72,6 +72,10 @@ pub trait BoundedSource: Send + Sync {
     /// Takes the next chunk, in order; `None` at the end. Cheap: it finds borders, it decodes nothing.
     /// A chunk holds a few thousand rows.
     fn next_chunk(&self) -> Option<Chunk>;
+    /// Whether no row takes another one back (`_diff: -1`). Known only to who can look at the whole input.
+    fn append_only(&self) -> bool {
+        false
+    }
     /// Decodes a chunk; rows that fail become errors in the result.
     fn decode(&self, chunk: &Chunk) -> Decoded;
 }

@@ -1,9 +1,21 @@
 //! Runs a graph: workers, the clock, the bridges to sources and sinks, supervision.
 
 pub mod arrival;
+pub mod batch;
 pub mod closed;
+pub mod cluster;
+pub mod control;
 pub mod json_out;
 pub mod kinds;
+pub mod live;
 pub mod mqtt_settings;
+pub mod project;
 pub mod publish;
 pub mod topic;
+
+pub use batch::{BatchOptions, BatchReport, run_batch};
+pub use cluster::Cluster;
+pub use control::Control;
+pub use kinds::Kinds;
+pub use live::{LiveOptions, run_live};
+pub use project::{Paths, Project};

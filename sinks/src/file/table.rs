@@ -8,7 +8,6 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
 use jarvis_runtime::closed::ClosedBatch;
 use std::iter::repeat_n;
 use std::time::{Duration, Instant};
@@ -45,14 +44,18 @@ impl Table {
     fn apply(&mut self, batch: &ClosedBatch) -> Result<(), ArrowError> {
         let rows = self.converter.convert_columns(batch.rows.columns())?;
         for (row, diff) in rows.iter().zip(&batch.diffs) {
-            match self.rows.entry_ref(row.data()) {
-                EntryRef::Vacant(none) => drop(none.insert(*diff)),
-                EntryRef::Occupied(mut copies) => {
-                    *copies.get_mut() += diff;
-                    if *copies.get() == 0 {
-                        copies.remove();
-                    }
+            let copies = match self.rows.get_mut(row.data()) {
+                Some(copies) => {
+                    *copies += diff;
+                    *copies
                 }
+                None => {
+                    self.rows.insert(row.data().into(), *diff);
+                    *diff
+                }
+            };
+            if copies == 0 {
+                self.rows.remove(row.data());
             }
         }
         Ok(())

@@ -271,6 +271,8 @@ impl Flight {
 struct Weather {
     /// When the connection was lost and why.
     lost: Option<(Instant, String)>,
+    /// Since when the connection stands.
+    found: Option<Instant>,
     pause: Duration,
     /// Connections since a message was last done.
     fruitless: u32,
@@ -294,12 +296,17 @@ impl Weather {
                 "the broker ends the connection whenever this message is sent: does it allow its size, and this topic?"
             );
         }
+        // One that stood for long was a good one.
+        if self.found.take().is_some_and(|found| found.elapsed() > LONGEST_PAUSE) {
+            self.pause = Duration::ZERO;
+        }
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.pause
     }
 
     fn found(&mut self, broker: &Broker, stream: &str) {
         self.fruitless += 1;
+        self.found = Some(Instant::now());
         if let Some((since, _)) = self.lost.take() {
             tracing::info!(stream, %broker, away = ?since.elapsed(), "the MQTT broker is back");
         }

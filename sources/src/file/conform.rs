@@ -186,7 +186,7 @@ fn conform(array: &ArrayRef, field: &Field, removal: &dyn Fn(usize) -> bool, fau
                 faults.set(row, "out_of_range", || format!("`{}`: the value does not fit {}", field.name(), field_type_name(field)));
             } else if cast.is_null(row) && !field.is_nullable() && !removal(row) {
                 faults.set(row, "missing_field", || format!("`{}`: the value is null; a `?` after the column's type would allow that", field.name()));
-            } else if not_finite.as_ref().is_some_and(|bits| bits.value(row)) {
+            } else if cast.is_valid(row) && not_finite.as_ref().is_some_and(|bits| bits.value(row)) {
                 faults.set(row, "not_finite", || format!("`{}`: the value is not a finite number", field.name()));
             }
         }

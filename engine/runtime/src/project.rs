@@ -1,0 +1,240 @@
+//! From files to something that can run: pipelines are read, sources and sinks are planned by their kinds, views are
+//! compiled together.
+
+use crate::kinds::{Kinds, PlanContext, SinkPlan, SourcePlan, StreamSpec};
+use jarvis_plan::{Compiled, SourceInfo, compile};
+use jarvis_spec::{Diagnostic, Diagnostics, Pipeline, Sink, Source, SourceText};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a project is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// Pipeline files, or folders of them (`*.yaml`, `*.yml`).
+    pub pipelines: Vec<PathBuf>,
+    /// The folder with `facility.yaml`.
+    pub config: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+}
+
+/// Pipelines that passed every check.
+pub struct Project {
+    pub pipelines: Vec<Pipeline>,
+    pub compiled: Compiled,
+    pub sources: Vec<PlannedSource>,
+    pub sinks: Vec<PlannedSink>,
+}
+
+/// A source of a pipeline, ready to run.
+pub struct PlannedSource {
+    pub spec: StreamSpec,
+    pub kind: String,
+    pub plan: SourcePlan,
+}
+
+/// A sink of a pipeline, ready to run.
+pub struct PlannedSink {
+    /// `pipeline.sink`
+    pub name: String,
+    pub kind: String,
+    pub plan: SinkPlan,
+    /// The columns it is given.
+    pub spec: StreamSpec,
+}
+
+/// The files that the paths name, in order.
+pub fn pipeline_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
+    let mut found = vec![];
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(|e| unreadable(path, &e))?;
+        let mut inside: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.extension().is_some_and(|x| x == "yaml" || x == "yml")).collect();
+        inside.sort();
+        if inside.is_empty() {
+            return Err(Diagnostic::error("no_pipelines", format!("{} holds no pipeline", path.display())).help("pipelines are files that end in .yaml").into());
+        }
+        found.extend(inside);
+    }
+    Ok(found)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error("unreadable", format!("{} cannot be read: {error}", path.display())).help("name a pipeline file or a folder of them")
+}
+
+/// Reads and parses every pipeline; the facility's tables come as a pipeline of their own, `facility`.
+pub fn read_pipelines(paths: &Paths) -> Result<Vec<Pipeline>, Diagnostics> {
+    let mut found = Diagnostics::default();
+    let mut pipelines: Vec<Pipeline> = vec![];
+    for file in pipeline_files(&paths.pipelines)? {
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => SourceText::new(file, text),
+            Err(e) => {
+                found.push(unreadable(&file, &e));
+                continue;
+            }
+        };
+        match jarvis_spec::parse::parse_pipeline(text, &jarvis_spec::env::process) {
+            Ok(p) => pipelines.push(p),
+            Err(d) => found.extend(d),
+        }
+    }
+    for (i, p) in pipelines.iter().enumerate() {
+        if let Some(first) = pipelines[..i].iter().find(|q| q.name.value == p.name.value) {
+            let message = format!("two pipelines are called {}", p.name.value);
+            found.push(Diagnostic::error("duplicate_name", message).at(&p.name.span).note_at(&first.name.span, "the other one").help("give one of them another name"));
+        }
+    }
+    if found.has_errors() {
+        found.sort();
+        return Err(found);
+    }
+    pipelines.extend(facility(paths)?);
+    Ok(pipelines)
+}
+
+/// The sections of `facility.yaml` as a pipeline of tables.
+fn facility(paths: &Paths) -> Result<Option<Pipeline>, Diagnostics> {
+    let Some(folder) = &paths.config else { return Ok(None) };
+    let file = folder.join("facility.yaml");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
+    let text = SourceText::new(file, text);
+    let root = jarvis_spec::Node::read(&text, &jarvis_spec::env::process)?;
+    let sections = root.entries().iter().filter(|e| e.value.is_sequence()).map(|e| e.key.value.clone());
+    let sources: String = sections.map(|s| format!("  {s}: {{ table: {{ facility: {s}, watch: true }}, retain: forever }}\n")).collect();
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let yaml = format!("pipeline: facility_tables\nsources:\n{sources}");
+    let mut pipeline = jarvis_spec::parse::parse_pipeline(SourceText::new("facility", yaml), &|_| None)?;
+    pipeline.name.value = "facility".into();
+    Ok(Some(pipeline))
+}
+
+impl Project {
+    /// Reads, plans and compiles; starts nothing.
+    ///
+    /// # Errors
+    /// Everything found wrong, in the order of the files.
+    pub fn load(paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
+        Self::build(read_pipelines(paths)?, paths, kinds)
+    }
+
+    pub fn build(pipelines: Vec<Pipeline>, paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
+        let mut found = Diagnostics::default();
+        let (mut sources, mut infos) = (vec![], HashMap::new());
+        for pipeline in &pipelines {
+            let context = context(pipeline, paths);
+            for source in &pipeline.sources {
+                match plan_source(pipeline, source, &context, kinds) {
+                    Ok((planned, info)) => {
+                        infos.insert(planned.spec.name.clone(), info);
+                        sources.push(planned);
+                    }
+                    Err(d) => found.extend(d),
+                }
+            }
+        }
+        let compiled = match compile(&pipelines, &infos) {
+            Ok(compiled) => Some(compiled),
+            Err(d) => {
+                found.extend(d);
+                None
+            }
+        };
+        let mut sinks = vec![];
+        for pipeline in &pipelines {
+            let context = context(pipeline, paths);
+            for sink in &pipeline.sinks {
+                match plan_sink(pipeline, sink, compiled.as_ref(), &context, kinds) {
+                    Ok(planned) => sinks.extend(planned),
+                    Err(d) => found.extend(d),
+                }
+            }
+        }
+        match compiled {
+            Some(compiled) if !found.has_errors() => Ok(Project { pipelines, compiled, sources, sinks }),
+            _ => {
+                found.sort();
+                Err(found)
+            }
+        }
+    }
+
+    /// Whether every source ends: then the run is a batch.
+    pub fn is_bounded(&self) -> bool {
+        // The facility's tables are watched while a run lasts, but they keep no run alive.
+        self.sources.iter().all(|s| matches!(s.plan, SourcePlan::Bounded(_)) || s.spec.name.starts_with("facility."))
+    }
+}
+
+fn context(pipeline: &Pipeline, paths: &Paths) -> PlanContext {
+    let folder = match pipeline.text.path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    PlanContext { folder, config: paths.config.clone(), data: paths.data.clone() }
+}
+
+fn unknown_kind<'a>(what: &str, kind: &jarvis_spec::Spanned<String>, names: impl Iterator<Item = &'a str>) -> Diagnostic {
+    let names: Vec<&str> = names.collect();
+    let all = format!("kinds of {what}s: {}", names.join(", "));
+    Diagnostic::error("unknown_kind", format!("there is no kind of {what} called {}", kind.value)).at(&kind.span).suggest(&kind.value, names, all)
+}
+
+fn plan_source(pipeline: &Pipeline, source: &Source, context: &PlanContext, kinds: &Kinds) -> Result<(PlannedSource, SourceInfo), Diagnostics> {
+    let kind = kinds.source(&source.kind.value).ok_or_else(|| unknown_kind("source", &source.kind, kinds.sources.iter().map(|k| k.name())))?;
+    let schema = match &source.schema {
+        Some(schema) => schema.value.clone(),
+        None => match kind.infer_schema(&source.options, context) {
+            Some(schema) => schema?,
+            None => {
+                let help = "add `schema: { column: type, ... }`; only Parquet files and tables of the facility bring their own";
+                return Err(Diagnostic::error("missing_schema", format!("the source {} has no schema", source.name.value)).at(&source.name.span).help(help).into());
+            }
+        },
+    };
+    let place = |name: &jarvis_spec::Spanned<String>| {
+        schema.index_of(&name.value).map_err(|_| {
+            let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
+            Diagnostic::error("unknown_column", format!("there is no column {}", name.value)).at(&name.span).suggest(&name.value, names, "name a column of the schema")
+        })
+    };
+    let key = source.key.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let time = source.time.as_ref().map(place).transpose()?;
+    let spec = StreamSpec {
+        name: format!("{}.{}", pipeline.name.value, source.name.value),
+        schema: schema.clone(),
+        key,
+        time,
+        lateness: source.lateness.as_ref().map(|l| l.value),
+    };
+    let plan = kind.plan(&spec, &source.options, context)?;
+    let append_only = match &plan {
+        SourcePlan::Bounded(b) => b.append_only(),
+        SourcePlan::Live(_) => false,
+    };
+    Ok((PlannedSource { spec, kind: source.kind.value.clone(), plan }, SourceInfo { schema, append_only }))
+}
+
+fn plan_sink(pipeline: &Pipeline, sink: &Sink, compiled: Option<&Compiled>, context: &PlanContext, kinds: &Kinds) -> Result<Option<PlannedSink>, Diagnostics> {
+    let kind = kinds.sink(&sink.kind.value).ok_or_else(|| unknown_kind("sink", &sink.kind, kinds.sinks.iter().map(|k| k.name())))?;
+    let name = format!("{}.{}", pipeline.name.value, sink.name.value);
+    // Without a graph the columns are not known; what is wrong with it has been said.
+    let Some((compiled, node)) = compiled.and_then(|c| Some((c, *c.sinks.get(&name)?))) else { return Ok(None) };
+    let spec = StreamSpec { name: name.clone(), schema: compiled.graph.schema(node).clone(), key: vec![], time: None, lateness: None };
+    let plan = kind.plan(&spec, &sink.options, context)?;
+    Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec }))
+}
+
+/// Shares a graph with worker threads.
+pub fn shared(compiled: &Compiled) -> Arc<jarvis_plan::Graph> {
+    Arc::new(compiled.graph.clone())
+}
