@@ -39,7 +39,8 @@ deny:
 
 bench:
 	@scripts/setup.sh build test
-	cargo run --release --locked -p jarvis-benches
+	cargo build --release --locked --package jarvis --package jarvis-benches
+	$(CARGO_TARGET_DIR)/release/compare batch --jarvis $(CARGO_TARGET_DIR)/release/jarvis --twin $(CARGO_TARGET_DIR)/release/twin
 
 clean:
 	cargo clean

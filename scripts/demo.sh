@@ -74,7 +74,7 @@ cat <<TEXT
 demo: running
   jarvis      process $jarvis: MQTT broker on mqtt://127.0.0.1:$port, the pipelines of pipelines/, the tables of config/
   simulator   process $simulator: the devices of config/facility.yaml, and every two minutes one of each trouble
-  look        mosquitto_sub -p $port -v -t 'jarvis/alerts/#'        alerts, raised and cleared
+  look        mosquitto_sub -p $port -v -t 'jarvis/alerts/#'        alerts, raised and cleared (package mosquitto-clients)
               mosquitto_sub -p $port -v -t 'jarvis/facility/#'      what there is and what goes on, per zone
               $CARGO_TARGET_DIR/debug/jarvis tap door_open.left_open
   change      config/limits.csv or a file in pipelines/: it counts as soon as it is saved

@@ -89,14 +89,19 @@ impl Page {
         self.folder.path().join("pipelines").join(file)
     }
 
-    /// Runs `jarvis` in the page's folder; it must succeed.
-    fn jarvis(&self, line: usize, arguments: &[&str]) -> Output {
-        let output = Command::new(env!("CARGO_BIN_EXE_jarvis"))
+    /// Runs `jarvis` in the page's folder.
+    fn try_jarvis(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_jarvis"))
             .args(arguments)
             .current_dir(self.folder.path())
             .env_remove("JARVIS_MQTT")
             .output()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Runs `jarvis` in the page's folder; it must succeed.
+    fn jarvis(&self, line: usize, arguments: &[&str]) -> Output {
+        let output = self.try_jarvis(arguments);
         assert!(
             output.status.success(),
             "{}:{line}: `jarvis {}` ended with {}\n{}{}",
@@ -176,6 +181,48 @@ fn sql() {
     let page = Page::lay_out("docs/sql.md");
     page.run_pipelines();
     page.run_commands();
+}
+
+/// The sources that the examples of the table in `docs/sql.md` read, before one of its queries.
+const EXAMPLE: &str = "\
+pipeline: example
+sources:
+  reading:
+    file: { path: reading.jsonl }
+    schema: { room: utf8, sensor: utf8, value: float64, at: timestamp }
+    time: at
+    lateness: 5s
+    retain: 1h
+  known:
+    file: { path: known.jsonl }
+    schema:
+      sensor: utf8?
+    retain: forever
+operators:
+  view:
+    sql: ";
+
+#[test]
+fn what_the_sql_page_refuses_is_refused_and_what_it_says_instead_is_not() {
+    let page = Page::lay_out("docs/sql.md");
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page.name)).unwrap();
+    let mut refused = 0;
+    for data in ["reading.jsonl", "known.jsonl"] {
+        std::fs::write(page.beside(data), "").unwrap();
+    }
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`')).collect();
+        let [query, _, instead] = cells[..] else { panic!("docs/sql.md:{}: not three cells", index + 1) };
+        std::fs::write(page.pipeline_file("example"), format!("{EXAMPLE}{query}\n")).unwrap();
+        let output = page.try_jarvis(&["check", "pipelines/example.yaml"]);
+        assert_eq!(output.status.code(), Some(1), "docs/sql.md:{}: `{query}`", index + 1);
+        if instead.starts_with("SELECT") {
+            std::fs::write(page.pipeline_file("example"), format!("{EXAMPLE}{instead}\n")).unwrap();
+            page.jarvis(index + 1, &["check", "pipelines/example.yaml"]);
+        }
+        refused += 1;
+    }
+    assert!(refused > 10, "the table has gone");
 }
 
 #[test]

@@ -26,7 +26,8 @@ use std::sync::Arc;
 pub fn open(data: &Path) -> Result<SessionContext> {
     let data = std::path::absolute(data)?;
     if data.to_string_lossy().contains(['*', '?', '[']) {
-        let message = format!("the path {} holds one of * ? [, which cannot be queried: rename the folder", data.display());
+        let message =
+            format!("the path {} holds one of * ? [, which cannot be queried: rename the folder", data.display());
         return Err(DataFusionError::Configuration(message));
     }
     let config = SessionConfig::new()

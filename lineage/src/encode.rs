@@ -147,9 +147,10 @@ pub fn check(format: Format, schema: &Schema) -> Result<(), ArrowError> {
 fn in_parquet(field: &Field) -> bool {
     match field.data_type() {
         DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Union(..) => false,
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
-            in_parquet(item)
-        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => in_parquet(item),
         DataType::Struct(fields) => fields.iter().all(|f| in_parquet(f)),
         _ => true,
     }

@@ -8,6 +8,9 @@ pub(crate) const PART_END: &str = ".parquet";
 /// The end of the name of a part that is being written.
 pub(crate) const UNFINISHED_END: &str = ".unfinished";
 
+/// Held by the one who records the stream.
+pub(crate) const LOCK: &str = "recorder.lock";
+
 /// The folder of all pipelines.
 pub(crate) fn streams(data: &Path) -> PathBuf {
     data.join("streams")

@@ -8,11 +8,11 @@ use arrow::record_batch::RecordBatch;
 use jarvis_runtime::closed::ClosedBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::io;
 
 /// When a part is closed and the next one begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,18 @@ pub enum RecordError {
     Parquet { path: PathBuf, source: ParquetError },
     #[error("the changes do not have the stream's columns: {0}")]
     Columns(#[from] ArrowError),
+    #[error("the stream in {} is being recorded already: two sinks, or two runs, must not share it", .0.display())]
+    Busy(PathBuf),
     #[error("`{0}` is not the name of a stream: PIPELINE.STREAM")]
     Name(String),
 }
 
 /// Appends the changes of one stream to its parts. Rows can be read once their part is closed: after [`Roll::age`],
-/// if [`Recorder::roll`] is then called, and at [`Recorder::finish`]. There may be one recorder of a stream at a time.
+/// if [`Recorder::roll`] is then called, and at [`Recorder::finish`].
 pub struct Recorder {
     folder: PathBuf,
+    /// Locked: there is one recorder of a stream at a time.
+    _lock: File,
     schema: SchemaRef,
     roll: Roll,
     part: Option<Part>,
@@ -65,7 +69,7 @@ impl Recorder {
     /// Makes the folder of the stream `PIPELINE.STREAM` below `data`, and clears away what a killed process left.
     ///
     /// # Errors
-    /// The folder cannot be made, or the name is not one.
+    /// The folder cannot be made, the name is not one, or the stream is being recorded already.
     pub fn new(data: &Path, stream: &str, schema: &Schema, roll: Roll) -> Result<Self, RecordError> {
         let (pipeline, name) = stream.split_once('.').ok_or_else(|| RecordError::Name(stream.to_owned()))?;
         let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -73,12 +77,13 @@ impl Recorder {
             return Err(RecordError::Name(stream.to_owned()));
         }
         let folder = layout::stream(data, pipeline, name);
-        let made = fs::create_dir_all(&folder).and_then(|()| layout::unfinished(&folder));
-        for left in made.map_err(file_error(&folder))? {
+        fs::create_dir_all(&folder).map_err(file_error(&folder))?;
+        let lock = lock(&folder)?;
+        for left in layout::unfinished(&folder).map_err(file_error(&folder))? {
             tracing::info!(file = %left.display(), "removing a part of the lineage that was never finished");
             fs::remove_file(&left).map_err(file_error(&left))?;
         }
-        Ok(Self { folder, schema: changes_schema(schema), roll, part: None })
+        Ok(Self { folder, _lock: lock, schema: changes_schema(schema), roll, part: None })
     }
 
     /// Appends a batch.
@@ -148,6 +153,16 @@ impl Part {
         #[cfg(unix)]
         File::open(folder).and_then(|f| f.sync_all()).map_err(file_error(folder))?;
         Ok(())
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, RecordError> {
+    let path = folder.join(layout::LOCK);
+    let file = File::create(&path).map_err(file_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RecordError::Busy(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(RecordError::File { path, source }),
     }
 }
 

@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use jarvis_lineage::{QueryError, Recorder, ResultFormat, Roll, query, write};
+use jarvis_lineage::{QueryError, RecordError, Recorder, ResultFormat, Roll, query, write};
 use jarvis_runtime::closed::ClosedBatch;
 use proptest::prelude::*;
 use std::path::Path;
@@ -42,7 +42,8 @@ async fn lines(data: &Path, sql: &str) -> String {
 
 fn parts(data: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(data.join("streams/heat/hot")).unwrap();
-    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("part-")).collect();
     names.sort();
     names
 }
@@ -122,7 +123,8 @@ async fn a_column_added_later_is_null_before() {
     old.finish().unwrap();
     let wider = Schema::new(vec![Field::new("tool", DataType::Utf8, false), Field::new("zone", DataType::Utf8, false)]);
     let mut new = Recorder::new(data.path(), "heat.hot", &wider, Roll::default()).unwrap();
-    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec!["b"])), Arc::new(StringArray::from(vec!["east"]))];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(StringArray::from(vec!["b"])), Arc::new(StringArray::from(vec!["east"]))];
     let rows = RecordBatch::try_new(Arc::new(wider), columns).unwrap();
     new.append(&ClosedBatch { lower: 2, upper: 3, rows, times: vec![2], diffs: vec![1] }).unwrap();
     new.finish().unwrap();
@@ -136,7 +138,9 @@ async fn only_reading_is_allowed_and_no_lineage_is_said_so() {
     let nothing = query(data.path(), "SELECT 1").await.unwrap_err();
     assert!(nothing.to_string().contains("--data"), "{nothing}");
     recorder(data.path(), 1).append(&batch(&[(1, "a", 1, 1)])).unwrap();
-    for sql in ["CREATE TABLE t AS SELECT 1", "COPY heat.hot TO '/tmp/x.csv'", "SET datafusion.execution.batch_size = 1"] {
+    for sql in
+        ["CREATE TABLE t AS SELECT 1", "COPY heat.hot TO '/tmp/x.csv'", "SET datafusion.execution.batch_size = 1"]
+    {
         assert!(query(data.path(), sql).await.is_err(), "{sql}");
     }
     let outside = query(data.path(), r#"SELECT * FROM lineage.".."."hot""#).await;
@@ -155,6 +159,16 @@ async fn an_empty_result_keeps_its_columns() {
     write(ResultFormat::Table, &none, &mut table).unwrap();
     assert!(String::from_utf8(table).unwrap().ends_with("0 rows\n"));
     assert!("xml".parse::<ResultFormat>().unwrap_err().contains("csv"));
+}
+
+#[test]
+fn a_stream_is_recorded_by_one_at_a_time() {
+    let data = tempfile::tempdir().unwrap();
+    let first = recorder(data.path(), 1);
+    let second = Recorder::new(data.path(), "heat.hot", &schema(), Roll::default());
+    assert!(matches!(second, Err(RecordError::Busy(_))));
+    drop(first);
+    recorder(data.path(), 1);
 }
 
 #[test]

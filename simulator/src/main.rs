@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "jarvis-simulator", version)]
 struct Cli {
-    /// Where the broker is: mqtt://[USER[:PASSWORD]@]HOST[:PORT]
+    /// Where the broker is: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`
     #[arg(
         long,
         value_name = "URL",

@@ -37,7 +37,9 @@ async fn broker() -> SocketAddr {
         ..RouterConfig::default()
     };
     let config = Config { router, v4: Some(HashMap::from([("test".into(), server)])), ..Config::default() };
-    std::thread::spawn(move || Broker::new(config).start());
+    std::thread::spawn(move || {
+        Broker::new(config).start().expect("the broker starts");
+    });
     tokio::time::timeout(PATIENCE, async {
         while TcpStream::connect(address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -81,16 +83,13 @@ async fn listener(broker: SocketAddr, id: &str) -> mpsc::UnboundedReceiver<Publi
         let _client = client;
         let mut ready = Some(ready);
         while let Ok(event) = event_loop.poll().await {
-            match event {
-                Event::Incoming(Packet::SubAck(_)) => {
-                    ready.take().map(|ready| ready.send(()));
-                }
-                Event::Incoming(Packet::Publish(publish)) => {
-                    if heard.send(publish).is_err() {
-                        return;
-                    }
-                }
-                _ => {}
+            let goes_on = match event {
+                Event::Incoming(Packet::SubAck(_)) => ready.take().is_none_or(|ready| ready.send(()).is_ok()),
+                Event::Incoming(Packet::Publish(publish)) => heard.send(publish).is_ok(),
+                _ => true,
+            };
+            if !goes_on {
+                return;
             }
         }
     });

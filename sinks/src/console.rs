@@ -69,7 +69,8 @@ impl SinkKind for Console {
         };
         let publish = telling.publish()?;
         let driver = ConsoleDriver::new(&publish, stream, read.format, tokio::io::stdout());
-        let driver = driver.map_err(|error| Diagnostic::error("unsupported_type", error.to_string()).at(options.span()))?;
+        let driver =
+            driver.map_err(|error| Diagnostic::error("unsupported_type", error.to_string()).at(options.span()))?;
         Ok(SinkPlan { publish, driver: Box::new(driver) })
     }
 }
@@ -82,7 +83,12 @@ struct ConsoleDriver<W> {
 }
 
 impl<W> ConsoleDriver<W> {
-    fn new(publish: &Publish, stream: &StreamSpec, format: ConsoleFormat, out: W) -> Result<Self, arrow::error::ArrowError> {
+    fn new(
+        publish: &Publish,
+        stream: &StreamSpec,
+        format: ConsoleFormat,
+        out: W,
+    ) -> Result<Self, arrow::error::ArrowError> {
         let publisher = Publisher::new(publish.clone(), &stream.schema)?;
         Ok(Self { publisher, payload: Payload::new(publish, &stream.schema)?, format, out })
     }

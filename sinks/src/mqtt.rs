@@ -85,9 +85,11 @@ impl SinkKind for Mqtt {
         let publish = read.telling(stream, options).publish().map_err(|more| findings.extend(more)).ok();
         let qos = findings.keep(read.qos());
         let topic = findings.keep(read.topic(stream));
-        let publish = publish.zip(topic.as_ref()).and_then(|(publish, topic)| findings.keep(read.identified(publish, topic)));
+        let publish =
+            publish.zip(topic.as_ref()).and_then(|(publish, topic)| findings.keep(read.identified(publish, topic)));
         let broker = findings.keep(read.broker(stream, options, context));
-        let (Some(publish), Some(topic), Some(qos), Some(broker), true) = (publish, topic, qos, broker, findings.is_empty())
+        let (Some(publish), Some(topic), Some(qos), Some(broker), true) =
+            (publish, topic, qos, broker, findings.is_empty())
         else {
             return Err(findings);
         };
@@ -117,9 +119,11 @@ impl MqttOptions {
         match &self.qos {
             None => Ok(1),
             Some(qos) if qos.value <= 1 => Ok(qos.value),
-            Some(qos) => Err(Diagnostic::error("wrong_value", format!("`qos: {qos}` is not one that a sink can send with"))
-                .at(&qos.span)
-                .help("write 1 (at least once; events have an id to tell repeats by) or 0 (at most once)")),
+            Some(qos) => {
+                Err(Diagnostic::error("wrong_value", format!("`qos: {qos}` is not one that a sink can send with"))
+                    .at(&qos.span)
+                    .help("write 1 (at least once; events have an id to tell repeats by) or 0 (at most once)"))
+            }
         }
     }
 
@@ -129,7 +133,11 @@ impl MqttOptions {
         for column in topic.columns() {
             let field = stream.schema.field(column);
             if field.data_type().is_nested() || matches!(field.data_type(), DataType::Binary | DataType::LargeBinary) {
-                let message = format!("the topic names the column `{}`, whose type {} makes no topic", field.name(), field.data_type());
+                let message = format!(
+                    "the topic names the column `{}`, whose type {} makes no topic",
+                    field.name(),
+                    field.data_type()
+                );
                 return Err(error(message).help("name a column of text or numbers"));
             }
         }
@@ -142,7 +150,8 @@ impl MqttOptions {
         let identity = match (publish.mode, publish.identity) {
             (As::Changes, identity) => identity,
             (As::State, Some(key)) if key.len() != columns.len() || key.iter().any(|c| !columns.contains(c)) => {
-                let message = "with `as: state` the topic must name exactly the columns of the key: a message is kept per topic";
+                let message =
+                    "with `as: state` the topic must name exactly the columns of the key: a message is kept per topic";
                 return Err(Diagnostic::error("wrong_value", message)
                     .at(&self.topic.span)
                     .help("leave `key` out and name its columns in the topic, as in `shop/{tool}`"));

@@ -148,3 +148,48 @@ pub(crate) fn times(told: &[Publication]) -> ArrayRef {
     let micros = told.iter().map(|p| i64::try_from(p.time).unwrap_or(i64::MAX));
     Arc::new(TimestampMicrosecondArray::from_iter_values(micros))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Int64Array;
+    use jarvis_runtime::publish::As;
+
+    /// A view of tickets, whose columns are called as an event's own fields.
+    fn ticket() -> (SchemaRef, RecordBatch) {
+        let fields = vec![Field::new("id", DataType::Int64, true), Field::new("_time", DataType::Int64, true)];
+        let schema = Arc::new(Schema::new(fields));
+        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![7])), Arc::new(Int64Array::from(vec![8]))];
+        (schema.clone(), RecordBatch::try_new(schema, columns).unwrap())
+    }
+
+    fn told(what: What) -> Publication {
+        let (id, of) = (Some("abc".to_owned()), Some("raise".to_owned()));
+        Publication { what, rows: ticket().1, row: 0, time: 1_000_000, id, of }
+    }
+
+    fn publish() -> Publish {
+        Publish { mode: As::Events, identity: Some(vec![0]), ..Publish::changes("tickets") }
+    }
+
+    fn text(what: What) -> String {
+        let mut text = Vec::new();
+        Payload::new(&publish(), &ticket().0).unwrap().write(&told(what), &mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_column_keeps_its_name_beside_the_events_own_fields() {
+        let raised = r#"{"event":"raised","_id":"abc","time":"1970-01-01T00:00:01Z","id":7,"_time":8}"#;
+        assert_eq!(text(What::Raised), raised);
+        let cleared = r#"{"event":"cleared","_id":"abc","of":"raise","time":"1970-01-01T00:00:01Z","id":7}"#;
+        assert_eq!(text(What::Cleared), cleared);
+        assert_eq!(text(What::Remove), r#"{"_deleted":true,"id":7}"#);
+        let rows = EventRows::new(&publish(), &ticket().0);
+        let names: Vec<&String> = rows.schema().fields().iter().map(|field| field.name()).collect();
+        assert_eq!(names, ["event", "_id", "of", "time", "id", "_time"]);
+        let batch = rows.batch(&[told(What::Raised), told(What::Cleared)]).unwrap();
+        assert_eq!((batch.column(4).null_count(), batch.column(5).null_count()), (0, 1));
+        assert_eq!(rows.batch(&[]).unwrap().num_rows(), 0);
+    }
+}

@@ -52,8 +52,18 @@ impl Telling<'_> {
     fn check_fit(&self, mode: As, findings: &mut Diagnostics) {
         let written = [
             ("clear", self.clear, mode == As::Events, "it says that an event has cleared: it goes with `as: events`"),
-            ("ttl", self.ttl.is_some(), mode == As::Events, "only an event can come too late: it goes with `as: events`"),
-            ("key", self.key.is_some(), mode != As::Changes, "every change is told whatever its key: it goes with `as: events` and `as: state`"),
+            (
+                "ttl",
+                self.ttl.is_some(),
+                mode == As::Events,
+                "only an event can come too late: it goes with `as: events`",
+            ),
+            (
+                "key",
+                self.key.is_some(),
+                mode != As::Changes,
+                "every change is told whatever its key: it goes with `as: events` and `as: state`",
+            ),
         ];
         for (option, _, _, help) in written.into_iter().filter(|(_, written, fits, _)| *written && !fits) {
             let span = self.options.get(option).unwrap_or(self.options).span();
@@ -62,7 +72,11 @@ impl Telling<'_> {
         }
         let taken = self.stream.schema.fields().iter().find(|field| RESERVED_COLUMNS.contains(&field.name().as_str()));
         if let Some(taken) = taken.filter(|_| mode != As::Events) {
-            let message = format!("the stream `{}` has a column `{}`, which the sink writes itself", self.stream.name, taken.name());
+            let message = format!(
+                "the stream `{}` has a column `{}`, which the sink writes itself",
+                self.stream.name,
+                taken.name()
+            );
             let help = format!("give the column another name in the query: SELECT {} AS ...", taken.name());
             findings.push(Diagnostic::error("reserved_column", message).at(self.options.span()).help(help));
         }

@@ -101,10 +101,12 @@ fn run(mut writer: Box<dyn BatchWriter>, mut jobs: mpsc::Receiver<Job>, runtime:
                 writer.on_deadline()?;
                 continue;
             }
-            Some(deadline) => match runtime.block_on(async { tokio::time::timeout_at(deadline.into(), jobs.recv()).await }) {
-                Ok(job) => job,
-                Err(_) => continue,
-            },
+            Some(deadline) => {
+                match runtime.block_on(async { tokio::time::timeout_at(deadline.into(), jobs.recv()).await }) {
+                    Ok(job) => job,
+                    Err(_) => continue,
+                }
+            }
         };
         match job {
             Some(Job::Write(batch)) => writer.write(&batch)?,

@@ -197,6 +197,7 @@ async fn a_killed_run_leaves_the_old_table() {
     drop(driver);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(fs::read_to_string(folder.path().join("o.jsonl")).unwrap(), "old\n");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the file is left");
 }
 
 #[tokio::test]

@@ -26,24 +26,27 @@ fn program() -> &'static str {
 
 impl Mosquitto {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_with(tempfile::tempdir().unwrap(), "allow_anonymous true").await
+    }
+
+    /// Starts with more lines of its configuration, which may name files in the folder as `FOLDER/..`.
+    async fn start_with(folder: TempDir, lines: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Self::process(folder.path(), port);
-        let broker = Self { process, port, folder };
+        let lines = lines.replace("FOLDER", &folder.path().display().to_string());
+        let text = format!(
+            "listener {port} 127.0.0.1\nset_tcp_nodelay true\nuser root\npersistence true\n\
+             persistence_location {}/\nmax_queued_messages 0\n{lines}\n",
+            folder.path().display()
+        );
+        std::fs::write(folder.path().join("mosquitto.conf"), text).unwrap();
+        let broker = Self { process: Self::process(folder.path()), port, folder };
         broker.wait().await;
         broker
     }
 
-    fn process(folder: &Path, port: u16) -> Child {
-        let config = folder.join("mosquitto.conf");
-        let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nuser root\n\
-             persistence true\npersistence_location {}/\nmax_queued_messages 0\n",
-            folder.display()
-        );
-        std::fs::write(&config, text).unwrap();
+    fn process(folder: &Path) -> Child {
         let mut command = Command::new(program());
-        command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg("-c").arg(folder.join("mosquitto.conf")).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("mosquitto is installed: apt-get install mosquitto")
     }
 
@@ -68,7 +71,7 @@ impl Mosquitto {
     }
 
     async fn restart(&mut self) {
-        self.process = Self::process(self.folder.path(), self.port);
+        self.process = Self::process(self.folder.path());
         self.wait().await;
     }
 
@@ -278,4 +281,44 @@ async fn an_event_that_is_too_late_is_dropped() {
     tokio::time::timeout(Duration::from_secs(20), write).await.expect("it goes on").unwrap();
     driver.write(&batch(&[(2, "in time", 2, 1)])).await.unwrap();
     assert_eq!(listener.take(1).await[0].1["tool"], "in time");
+}
+
+/// Runs a program that must succeed.
+fn done(program: &str, arguments: &[&str], folder: &Path) {
+    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Whether a message is delivered within a moment.
+async fn delivers(yaml: &str, folder: &Path, patience: Duration) -> bool {
+    let mut driver = driver("mqtt", yaml, folder);
+    driver.open().await.unwrap();
+    tokio::time::timeout(patience, driver.write(&batch(&[(1, "t0", 1, 1)]))).await.is_ok()
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(500);
+
+#[tokio::test]
+async fn a_password_opens_the_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    done("mosquitto_passwd", &["-b", "-c", "users", "jarvis", "good"], folder.path());
+    let broker = Mosquitto::start_with(folder, "allow_anonymous false\npassword_file FOLDER/users").await;
+    let with = |login: &str| format!("{{ broker: 'mqtt://{login}127.0.0.1:{}', topic: x, as: changes }}", broker.port);
+    assert!(delivers(&with("jarvis:good@"), Path::new("."), LONG).await);
+    assert!(!delivers(&with("jarvis:wrong@"), Path::new("."), SHORT).await);
+    assert!(!delivers(&with(""), Path::new("."), SHORT).await);
+}
+
+#[tokio::test]
+async fn tls_reaches_only_a_broker_that_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 2 \
+                       -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    done("openssl", &certificate.split_whitespace().collect::<Vec<_>>(), folder.path());
+    let lines = "allow_anonymous true\ncertfile FOLDER/cert.pem\nkeyfile FOLDER/key.pem";
+    let broker = Mosquitto::start_with(folder, lines).await;
+    let with = |tls: &str| format!("{{ broker: 'mqtts://localhost:{}', {tls} topic: x, as: changes }}", broker.port);
+    assert!(delivers(&with("tls: { ca: cert.pem },"), broker.folder.path(), LONG).await);
+    assert!(!delivers(&with(""), broker.folder.path(), SHORT).await);
 }

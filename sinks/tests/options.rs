@@ -21,7 +21,8 @@ fn as_must_be_said_where_it_matters() {
     refused("file", "{ path: out.jsonl }", &["missing_key", "as: events", "as: state", "as: changes", "sink.yaml:1:1"]);
     refused("mqtt", "{ topic: a }", &["missing_key", "as: events"]);
     refused("mqtt", "{ topic: a, as: latest }", &["latest", "sink.yaml:1:"]);
-    let console = plan("console", "{}", &stream(schema()), Path::new(".")).unwrap_or_else(|findings| panic!("{findings}"));
+    let console =
+        plan("console", "{}", &stream(schema()), Path::new(".")).unwrap_or_else(|findings| panic!("{findings}"));
     assert_eq!(console.publish.mode, As::Changes);
 }
 
@@ -54,7 +55,11 @@ fn keys_name_columns_of_the_stream() {
 #[test]
 fn formats_come_from_the_ending_or_are_said() {
     refused("file", "{ path: out.txt, as: state }", &["unknown_format", "out.txt", "format: json"]);
-    for yaml in ["{ path: out.txt, as: state, format: csv }", "{ path: OUT.JSONL, as: state }", "{ path: o.parquet, as: changes }"] {
+    for yaml in [
+        "{ path: out.txt, as: state, format: csv }",
+        "{ path: OUT.JSONL, as: state }",
+        "{ path: o.parquet, as: changes }",
+    ] {
         assert!(plan("file", yaml, &stream(schema()), Path::new(".")).is_ok(), "{yaml}");
     }
 }

@@ -157,6 +157,16 @@ impl Decoder {
     }
 }
 
+/// Whether a text is a time as a column of the type `timestamp` reads it from text.
+pub(crate) fn is_timestamp(text: &str) -> bool {
+    unit::timestamp(text).is_ok()
+}
+
+/// Whether a text is a date.
+pub(crate) fn is_date(text: &str) -> bool {
+    unit::date(text).is_ok()
+}
+
 fn capture(rows: &mut Rows, captures: &[(usize, &str)]) -> Outcome<()> {
     captures.iter().try_for_each(|(column, text)| rows.push_text(*column, text))
 }

@@ -67,9 +67,11 @@ impl Told {
                 gone.chain(come).collect::<Vec<_>>()
             }
             (Contents::Multiset(old), Contents::Multiset(new)) => {
-                let less = old.iter().map(|(row, n)| (row, new.get(row).copied().unwrap_or(0) - n));
-                let more = new.iter().map(|(row, n)| (row, n - old.get(row).copied().unwrap_or(0)));
-                less.filter(|(_, n)| *n < 0).chain(more.filter(|(_, n)| *n > 0)).collect()
+                let gone = old.iter().filter(|(row, _)| !new.contains_key(*row)).map(|(row, n)| (row, -n));
+                let now = new.iter().map(|(row, n)| (row, n - old.get(row).copied().unwrap_or(0)));
+                let mut changes: Vec<_> = gone.chain(now).filter(|(_, n)| *n != 0).collect();
+                changes.sort_by_key(|(_, n)| *n > 0);
+                changes
             }
             _ => unreachable!("one table has one kind of contents"),
         };

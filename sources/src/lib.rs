@@ -1,3 +1,13 @@
 //! Where rows come from: one file per kind of source, and the decoders that they share.
 
 pub mod decode;
+mod difference;
+mod file;
+mod table;
+mod watched;
+
+pub use file::FileSource;
+pub use table::TableSource;
+
+#[cfg(test)]
+mod testing;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long a file must have been quiet before it is read: editors write in several steps.
 const QUIET: Duration = Duration::from_millis(50);
@@ -159,6 +159,4 @@ async fn settle(changed: &Notify) {
             return;
         }
     }
-    // A change in the same tick of the file system's clock as the last reading would look like none.
-    sleep_until(latest.min(Instant::now() + Duration::from_millis(5))).await;
 }

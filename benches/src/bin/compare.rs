@@ -85,13 +85,13 @@ struct Alerts {
 struct State {
     #[command(flatten)]
     paths: Paths,
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Jobs held.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 10_000_000])]
     rows: Vec<u64>,
     /// Changes, one per tick.
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = 200_000)]
     changes: u64,
 }
 

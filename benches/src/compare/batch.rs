@@ -70,11 +70,18 @@ fn pairs(plan: &Plan, workload: Workload, workers: usize, data: &Path) -> Result
     let twin_log = out.join(format!("{name}.twin.log"));
     let (twin_results, jarvis_results) = (out.join(format!("{name}.twin.jsonl")), out.join(format!("{name}.jsonl")));
     let (mut twin, mut jarvis) = (vec![], vec![]);
-    for _ in 0..plan.runs.max(1) {
-        twin.push(measure(plan.programs.twin(name, workers, data, &twin_results), &twin_log)?);
-        if let Some(mut command) = plan.programs.jarvis(name, workers, data, &out) {
-            command.args(["--tick", &tick_argument(workload.tick())]);
-            jarvis.push(measure(command, &out.join(format!("{name}.jarvis.log")))?);
+    let run_twin = || measure(plan.programs.twin(name, workers, data, &twin_results), &twin_log);
+    let run_jarvis = || -> Result<Option<Measured>> {
+        let Some(mut command) = plan.programs.jarvis(name, workers, data, &out) else { return Ok(None) };
+        command.args(["--tick", &tick_argument(workload.tick())]);
+        measure(command, &out.join(format!("{name}.jarvis.log"))).map(Some)
+    };
+    for run in 0..plan.runs.max(1) {
+        // The first of a pair follows the check of the pair before it, the second its partner: so they change places.
+        let early = if run % 2 == 1 { run_jarvis()? } else { None };
+        twin.push(run_twin()?);
+        if let Some(measured) = early.map_or_else(run_jarvis, |measured| Ok(Some(measured)))? {
+            jarvis.push(measured);
             check(workload, &twin_results, &jarvis_results)?;
         }
     }

@@ -51,6 +51,10 @@ impl Instance {
             self.inputs[input].advance_to(time);
         }
     }
+    /// The time up to which the input is promised.
+    pub fn input_time(&self, input: usize) -> u64 {
+        *self.inputs[input].time()
+    }
     /// The clock strikes `time`: what is due comes due.
     pub fn tick(&mut self, time: u64) {
         if *self.clock.time() <= time {

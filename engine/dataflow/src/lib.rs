@@ -12,6 +12,7 @@ pub mod output;
 pub mod render;
 pub mod row;
 pub mod spine;
+pub mod workers;
 
 pub use delta::Delta;
 pub use instance::Instance;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use timely::worker::Worker;
+use jarvis_dataflow::workers::{Worker, WorkerGuards, execute};
 
 /// Rows for one input.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub struct Cluster {
     commands: Vec<mpsc::Sender<Command>>,
     answers: Vec<mpsc::Receiver<Answer>>,
     failure: Arc<Failure>,
-    threads: Option<timely::communication::WorkerGuards<()>>,
+    threads: Option<WorkerGuards<()>>,
 }
 
 #[derive(Default)]
@@ -88,8 +88,7 @@ impl Cluster {
         }
         let failure = Arc::new(Failure::default());
         let (ends, shared) = (Arc::new(Mutex::new(ends)), failure.clone());
-        let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
-        let threads = timely::execute(config, move |worker| {
+        let threads = execute(workers, move |worker| {
             let end = ends.lock().ok().and_then(|mut e| e[worker.index()].take());
             let Some((inbox, outbox)) = end else { return };
             let run = AssertUnwindSafe(|| serve(worker, &graph, &inbox, &outbox, &shared));

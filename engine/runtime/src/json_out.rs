@@ -226,7 +226,11 @@ impl Form {
 }
 
 fn no_form(field: &Field) -> ArrowError {
-    ArrowError::NotYetImplemented(format!("the column `{}` of type {} has no JSON form", field.name(), field.data_type()))
+    ArrowError::NotYetImplemented(format!(
+        "the column `{}` of type {} has no JSON form",
+        field.name(),
+        field.data_type()
+    ))
 }
 
 fn write_object<T>(members: impl Iterator<Item = T>, out: &mut Vec<u8>, mut member: impl FnMut(T, &mut Vec<u8>)) {

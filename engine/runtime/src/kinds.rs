@@ -109,6 +109,11 @@ pub struct Feed {
 pub struct Closed;
 
 impl Feed {
+    /// A feed and its other end, for whoever runs a source outside of a graph, such as its tests.
+    pub fn channel(stream: StreamSpec, capacity: usize) -> (Self, tokio::sync::mpsc::Receiver<(usize, Arrival)>) {
+        let (sender, receiver) = tokio::sync::mpsc::channel(capacity);
+        (Self { stream, sender, index: 0 }, receiver)
+    }
     /// Hands rows over; waits while the graph is full.
     pub async fn send(&self, arrival: Arrival) -> Result<(), Closed> {
         self.sender.send((self.index, arrival)).await.map_err(|_| Closed)

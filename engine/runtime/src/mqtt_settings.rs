@@ -5,7 +5,7 @@
 mod tls;
 mod url;
 
-pub use tls::{TlsOptions, use_ring};
+pub use tls::TlsOptions;
 
 use crate::kinds::PlanContext;
 use jarvis_spec::{Diagnostic, Secret};
@@ -56,8 +56,7 @@ pub struct BrokerSettings {
 #[derive(Clone, Debug)]
 pub enum Security {
     Plain,
-    /// TLS that trusts the certificate authorities of the system; call [`use_ring`] before connecting.
-    SystemRoots,
+    /// TLS with everything that it needs.
     Tls(Arc<rustls::ClientConfig>),
 }
 
@@ -98,8 +97,7 @@ pub fn broker_settings(
             let message = "the options have `tls`, but the broker's URL does not begin with mqtts://";
             return Err(Diagnostic::error("broker_tls", message).help("write `broker: mqtts://HOST`, or leave `tls` out"));
         }
-        (true, None) => Security::SystemRoots,
-        (true, Some(options)) => tls::security(options, context)?,
+        (true, options) => tls::security(&options.clone().unwrap_or_default(), context)?,
     };
     let keep_alive = options.keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE);
     if keep_alive < Duration::from_secs(1) || keep_alive > LONGEST_KEEP_ALIVE {

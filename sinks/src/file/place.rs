@@ -18,9 +18,19 @@ pub(super) struct Place {
 /// A file that is being written.
 pub(super) struct Output {
     place: Place,
-    /// What is written first and takes the name at the end; `None` = the file itself is written.
-    unfinished: Option<PathBuf>,
     encoder: Encoder<File>,
+    /// What is written first and takes the name at the end; `None` = the file itself is written.
+    unfinished: Option<Unfinished>,
+}
+
+/// A file that is written aside; it goes away if it is not finished.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It is not there any more if it was finished; and what stays is overwritten by the next run.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Place {
@@ -40,7 +50,7 @@ impl Place {
         }
         let unfinished = self.unfinished();
         let file = File::create(&unfinished).with_context(|| self.refused("made"))?;
-        self.output(Some(unfinished), Encoder::new(self.format, schema, file))
+        self.output(Some(Unfinished(unfinished)), Encoder::new(self.format, schema, file))
     }
 
     /// Begins a new file that can be read while it grows; Parquet cannot be, so it appears at the end.
@@ -111,9 +121,13 @@ impl Place {
         Ok(())
     }
 
-    fn output(&self, unfinished: Option<PathBuf>, encoder: Result<Encoder<File>, EncodeError>) -> anyhow::Result<Output> {
+    fn output(
+        &self,
+        unfinished: Option<Unfinished>,
+        encoder: Result<Encoder<File>, EncodeError>,
+    ) -> anyhow::Result<Output> {
         let encoder = encoder.with_context(|| self.refused("written"))?;
-        Ok(Output { place: self.clone(), unfinished, encoder })
+        Ok(Output { place: self.clone(), encoder, unfinished })
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -169,8 +183,10 @@ impl Output {
     /// Writes the rest and, if it was written aside, puts it in its place.
     pub fn finish(self) -> anyhow::Result<()> {
         self.encoder.finish().with_context(|| self.place.refused("written"))?;
-        match self.unfinished {
-            Some(unfinished) => fs::rename(&unfinished, &self.place.path).with_context(|| self.place.refused("replaced")),
+        match &self.unfinished {
+            Some(Unfinished(path)) => {
+                fs::rename(path, &self.place.path).with_context(|| self.place.refused("replaced"))
+            }
             None => Ok(()),
         }
     }

@@ -38,7 +38,7 @@ impl Table {
         // Found out now rather than after hours.
         drop(place.replace(schema)?);
         let rows = HashMap::default();
-        Ok(Self { place, schema: schema.clone(), converter, rows, due: None, rest_until: Instant::now() })
+        Ok(Self { place, schema: schema.clone(), converter, rows, due: None, rest_until: Instant::now() + PAUSE })
     }
 
     fn apply(&mut self, batch: &ClosedBatch) -> Result<(), ArrowError> {

@@ -1,6 +1,6 @@
 //! How rumqttc is told to connect.
 
-use jarvis_runtime::mqtt_settings::{BrokerSettings, Security, use_ring};
+use jarvis_runtime::mqtt_settings::{BrokerSettings, Security};
 use rumqttc::{AsyncClient, EventLoop, MqttOptions, NetworkOptions, TlsConfiguration, Transport};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,10 +50,6 @@ impl Broker {
         }
         match &settings.security {
             Security::Plain => {}
-            Security::SystemRoots => {
-                use_ring();
-                options.set_transport(Transport::tls_with_default_config());
-            }
             Security::Tls(config) => {
                 options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config.clone())));
             }

@@ -59,7 +59,8 @@ impl MqttDriver {
             match self.message(p, now) {
                 Ok(message) => messages.push(message),
                 Err(reason) => {
-                    metrics::counter!("jarvis_sink_unsendable_total", "stream" => self.stream.name.clone()).increment(1);
+                    metrics::counter!("jarvis_sink_unsendable_total", "stream" => self.stream.name.clone())
+                        .increment(1);
                     let mut row = Vec::new();
                     self.row.write(&p.rows, p.row, &[], &mut row);
                     row.truncate(1024);

@@ -232,7 +232,8 @@ impl Flight {
                 batch.finish(index);
                 continue;
             }
-            let publish = client.publish_bytes(message.topic.as_str(), self.qos, message.retain, message.payload.clone());
+            let publish =
+                client.publish_bytes(message.topic.as_str(), self.qos, message.retain, message.payload.clone());
             // The client's queue is as long as the window, so this takes no time; and it fails only after the
             // connection's end, which the next step tells.
             if publish.now_or_never().is_some_and(|sent| sent.is_ok()) {

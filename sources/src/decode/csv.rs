@@ -72,14 +72,6 @@ impl Header {
         }
         Ok(Self(fields))
     }
-
-    /// The names in a header line, as they are written.
-    pub fn names(line: &[u8]) -> Result<Vec<String>, HeaderError> {
-        let mut record = csv::StringRecord::new();
-        let mut reader = reader_builder().from_reader(line);
-        reader.read_record(&mut record).map_err(|error| HeaderError::Syntax(error.to_string()))?;
-        Ok(record.iter().map(|name| name.trim().to_owned()).collect())
-    }
 }
 
 fn reader_builder() -> ReaderBuilder {

@@ -29,7 +29,9 @@ pub(super) fn write(array: &ArrayRef, row: usize, out: &mut Vec<u8>) {
         Duration(Millisecond) => span(0, 0, value!(DurationMillisecondType), 3, out),
         Duration(Microsecond) => span(0, 0, value!(DurationMicrosecondType), 6, out),
         Duration(Nanosecond) => span(0, 0, value!(DurationNanosecondType), 9, out),
-        Interval(IntervalUnit::YearMonth) => span(array.as_primitive::<IntervalYearMonthType>().value(row), 0, 0, 0, out),
+        Interval(IntervalUnit::YearMonth) => {
+            span(array.as_primitive::<IntervalYearMonthType>().value(row), 0, 0, 0, out)
+        }
         Interval(IntervalUnit::DayTime) => {
             let value = array.as_primitive::<IntervalDayTimeType>().value(row);
             span(0, value.days, value.milliseconds.into(), 3, out);

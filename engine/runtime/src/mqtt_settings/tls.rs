@@ -19,7 +19,7 @@ pub struct TlsOptions {
     /// The certificate authorities to trust instead of the system's.
     #[serde(default)]
     pub ca: Option<PathBuf>,
-    /// The client's own certificate, if the broker asks for one; needs `key` and `ca`.
+    /// The client's own certificate, if the broker asks for one; needs `key`.
     #[serde(default)]
     pub cert: Option<PathBuf>,
     /// The private key of `cert`.
@@ -30,11 +30,10 @@ pub struct TlsOptions {
     pub insecure: bool,
 }
 
-/// Makes ring the cryptography of all TLS in this process that does not name one. Harmless if done before.
-pub fn use_ring() {
-    // An error means that it is chosen already.
-    let _ = ring::default_provider().install_default();
-}
+/// Where systems keep the certificate authorities that they trust: Debian and its kin, Fedora and its kin, macOS.
+const SYSTEM_ROOTS: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+/// The environment variable that names another file, as for OpenSSL.
+const ROOTS_VARIABLE: &str = "SSL_CERT_FILE";
 
 pub(super) fn security(options: &TlsOptions, context: &PlanContext) -> Result<Security, Diagnostic> {
     let client = match (&options.cert, &options.key) {
@@ -50,10 +49,7 @@ pub(super) fn security(options: &TlsOptions, context: &PlanContext) -> Result<Se
     let builder = match (&options.ca, options.insecure) {
         (_, true) => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone::new(&provider))),
         (Some(ca), false) => builder.with_root_certificates(roots(ca, context)?),
-        (None, false) if client.is_none() => return Ok(Security::SystemRoots),
-        (None, false) => {
-            return Err(incomplete("`tls` has a client certificate but no `ca`", "add the `ca` that signed the broker's certificate"));
-        }
+        (None, false) => builder.with_root_certificates(system_roots()?),
     };
     let config = match client {
         Some((chain, key)) => {
@@ -70,6 +66,21 @@ fn roots(path: &Path, context: &PlanContext) -> Result<RootCertStore, Diagnostic
         roots.add(certificate).map_err(|error| broken(&path.display().to_string(), &error))?;
     }
     Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, Diagnostic> {
+    let named = std::env::var_os(ROOTS_VARIABLE).map(PathBuf::from);
+    let usual = SYSTEM_ROOTS.iter().map(PathBuf::from);
+    for path in named.into_iter().chain(usual) {
+        let Ok(certificates) = CertificateDer::pem_file_iter(&path) else { continue };
+        let mut roots = RootCertStore::empty();
+        // One that rustls does not understand is no reason to distrust the others.
+        roots.add_parsable_certificates(certificates.flatten());
+        if !roots.is_empty() {
+            return Ok(roots);
+        }
+    }
+    Err(incomplete("this system has no list of certificate authorities that could be found", "install `ca-certificates`, or name the authority: `tls: { ca: FILE }`"))
 }
 
 fn certificates(path: &Path, context: &PlanContext) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {

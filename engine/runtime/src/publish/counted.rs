@@ -107,7 +107,8 @@ impl Counted {
         if let [only] = rows[..] {
             return Ok(only);
         }
-        let few = arrow::compute::take_record_batch(&batch.rows, &rows.iter().map(|r| *r as u64).collect::<UInt64Array>())?;
+        let few =
+            arrow::compute::take_record_batch(&batch.rows, &rows.iter().map(|r| *r as u64).collect::<UInt64Array>())?;
         let bytes = self.whole.encode(&few)?;
         let last = (0..rows.len()).max_by(|a, b| bytes.get(*a).cmp(bytes.get(*b)));
         Ok(last.map_or(group[0], |i| rows[i]))

@@ -14,10 +14,7 @@ type Row = (String, Option<i64>);
 type Change = (u64, Row, i64);
 
 fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("place", DataType::Utf8, false),
-        Field::new("tool", DataType::Int64, true),
-    ]))
+    Arc::new(Schema::new(vec![Field::new("place", DataType::Utf8, false), Field::new("tool", DataType::Int64, true)]))
 }
 
 fn batch(changes: &[Change]) -> ClosedBatch {

@@ -1,0 +1,378 @@
+//! The conductor: mints ticks, and answers what is asked of the graph that runs.
+
+use super::LiveOptions;
+use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
+use super::history::History;
+use super::intake::Gate;
+use super::views::View;
+use crate::arrival::Arrival;
+use crate::closed::ClosedBatch;
+use crate::cluster::{Cluster, Rows, TickResult};
+use crate::control::{Control, StreamStatus, Tap};
+use crate::project::Project;
+use arrow::datatypes::SchemaRef;
+use jarvis_dataflow::Delta;
+use jarvis_plan::Graph;
+use jarvis_spec::OnError;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+
+/// Rows taken into one tick at most.
+const TICK_ROWS: usize = 50_000;
+/// How long an error of a source stays in `system.errors`.
+const ERRORS_KEPT: Duration = Duration::from_secs(3600);
+
+/// A source as the conductor sees it.
+pub(super) struct Entry {
+    pub name: String,
+    pub kind: String,
+    pub schema: SchemaRef,
+    pub gate: Gate,
+    pub history: History,
+    pub place: u64,
+    pub rows: u64,
+    pub errors: u64,
+    pub newest: Option<i64>,
+    pub task: SourceTask,
+}
+
+/// A stream that the graph puts out: a view, or what a sink is given.
+pub(super) struct Outlet {
+    pub view: View,
+    /// `pipeline.view` names that it is known by, with their kind.
+    pub names: Vec<(String, String)>,
+    /// Sinks that are given its changes.
+    pub sinks: Vec<String>,
+    pub rows: u64,
+}
+
+struct Listener {
+    stream: String,
+    sender: mpsc::Sender<ClosedBatch>,
+    missed: Arc<AtomicU64>,
+}
+
+pub(super) struct Conductor {
+    pub options: LiveOptions,
+    pub graph: Arc<Graph>,
+    pub cluster: Cluster,
+    pub sources: BTreeMap<usize, Entry>,
+    pub sinks: HashMap<String, (String, SinkTask)>,
+    pub outlets: Vec<Outlet>,
+    pub sender: mpsc::Sender<(usize, Arrival)>,
+    pub fatal: Fatal,
+    pub next_number: usize,
+    arrivals: Arrivals,
+    failures: mpsc::UnboundedReceiver<anyhow::Error>,
+    listeners: Vec<Listener>,
+    pub last: u64,
+    pub wake: u64,
+    /// Rows of `system.errors` for the next tick.
+    errors: Vec<([String; 4], i64)>,
+    /// Source errors that will be taken back.
+    kept_errors: VecDeque<(u64, [String; 4])>,
+    sampled: Instant,
+}
+
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+}
+
+impl Conductor {
+    pub async fn start(project: Project, options: LiveOptions) -> anyhow::Result<Self> {
+        let (sender, arrivals) = mpsc::channel(1024);
+        let (fatal, failures) = mpsc::unbounded_channel();
+        let (graph, outlets) = super::reload::outlets(&project);
+        let cluster = Cluster::start(graph.clone(), options.workers)?;
+        let mut conductor = Conductor {
+            options,
+            graph,
+            cluster,
+            sources: BTreeMap::new(),
+            sinks: HashMap::new(),
+            outlets,
+            sender,
+            fatal,
+            next_number: 0,
+            arrivals,
+            failures,
+            listeners: vec![],
+            last: 0,
+            wake: u64::MAX,
+            errors: vec![],
+            kept_errors: VecDeque::new(),
+            sampled: Instant::now(),
+        };
+        let tables = conductor.install(project)?;
+        conductor.tick(tables).await?;
+        Ok(conductor)
+    }
+
+    /// The loop of the run.
+    pub async fn run(mut self, mut control: mpsc::Receiver<Control>) -> anyhow::Result<()> {
+        loop {
+            let mut arrived = vec![];
+            let rest = self.rest();
+            tokio::select! {
+                biased;
+                Some(error) = self.failures.recv() => return self.stop(Some(error)).await,
+                request = control.recv() => match request {
+                    None | Some(Control::Stop) => return self.stop(None).await,
+                    Some(request) => self.answer(request).await?,
+                },
+                Some(first) = self.arrivals.recv() => arrived.push(first),
+                _ = tokio::time::sleep(rest) => {}
+            }
+            self.drain(&mut arrived);
+            if !arrived.is_empty() || self.is_due() {
+                self.tick(arrived).await?;
+            }
+            self.sample()?;
+        }
+    }
+
+    /// How long nothing is due.
+    fn rest(&self) -> Duration {
+        if !self.errors.is_empty() {
+            return Duration::ZERO;
+        }
+        let tick = self.options.tick.as_micros() as u64;
+        let due = self.wake.div_ceil(tick.max(1)).saturating_mul(tick.max(1));
+        let due = due.min(self.kept_errors.front().map_or(u64::MAX, |e| e.0));
+        Duration::from_micros(due.saturating_sub(now()).min(1_000_000))
+    }
+    fn is_due(&self) -> bool {
+        !self.errors.is_empty() || self.rest().is_zero()
+    }
+    fn drain(&mut self, arrived: &mut Vec<(usize, Arrival)>) {
+        let mut rows: usize = arrived.iter().map(|(_, a)| a.decoded.rows.num_rows()).sum();
+        while rows < TICK_ROWS {
+            let Ok(next) = self.arrivals.try_recv() else { return };
+            rows += next.1.decoded.rows.num_rows();
+            arrived.push(next);
+        }
+    }
+
+    /// One tick: everything in, everything out, then the acknowledgements.
+    pub async fn tick(&mut self, arrived: Vec<(usize, Arrival)>) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let time = now().max(self.last + 1);
+        self.last = time;
+        let mut rows: Vec<Vec<Rows>> = vec![vec![]; self.cluster.workers()];
+        let mut safe = vec![];
+        for (number, mut arrival) in arrived {
+            safe.extend(arrival.on_safe.take());
+            self.take(number, arrival, time, &mut rows);
+        }
+        self.error_rows(time, &mut rows);
+        let result = self.cluster.tick(time, rows)?;
+        self.finish_tick(result).await?;
+        safe.into_iter().for_each(|f| f());
+        metrics::counter!("jarvis_ticks_total").increment(1);
+        metrics::histogram!("jarvis_tick_seconds").record(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn take(&mut self, number: usize, mut arrival: Arrival, time: u64, rows: &mut [Vec<Rows>]) {
+        // A source that a reload has removed may still have something under way.
+        let Some(entry) = self.sources.get_mut(&number) else { return };
+        metrics::counter!("jarvis_bytes_in_total", "stream" => entry.name.clone()).increment(arrival.decoded.bytes);
+        let taken = entry.gate.take(&mut arrival, time, &mut entry.place);
+        entry.newest = entry.newest.max(taken.newest);
+        for e in taken.errors {
+            entry.errors += 1;
+            metrics::counter!("jarvis_errors_total", "stream" => entry.name.clone(), "code" => e.code).increment(1);
+            let row = [entry.name.clone(), e.code.to_string(), e.message, e.input];
+            self.kept_errors.push_back((time + ERRORS_KEPT.as_micros() as u64, row.clone()));
+            self.errors.push((row, 1));
+        }
+        let Some(taken) = taken.rows else { return };
+        entry.rows += taken.delta.len() as u64;
+        metrics::counter!("jarvis_rows_in_total", "stream" => entry.name.clone()).increment(taken.delta.len() as u64);
+        entry.history.forget(time);
+        entry.history.add(&taken.delta, taken.place);
+        listen(&mut self.listeners, &entry.name, &taken.delta);
+        let worker = number % rows.len();
+        rows[worker].push(taken);
+    }
+
+    /// Feeds `system.errors` with what failed since the last tick, and takes back what is old.
+    fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
+        while self.kept_errors.front().is_some_and(|(until, _)| *until <= time) {
+            if let Some((_, row)) = self.kept_errors.pop_front() {
+                self.errors.push((row, -1));
+            }
+        }
+        if self.errors.is_empty() {
+            return;
+        }
+        let (list, diffs): (Vec<[String; 4]>, Vec<i64>) = std::mem::take(&mut self.errors).into_iter().unzip();
+        let n = diffs.len();
+        let delta = Delta::new(super::errors::batch(&list), vec![time; n], diffs);
+        listen(&mut self.listeners, jarvis_plan::compile::ERRORS, &delta);
+        rows[0].push(Rows { input: 0, delta, place: 0 });
+    }
+
+    async fn finish_tick(&mut self, result: TickResult) -> anyhow::Result<()> {
+        self.wake = result.next_wake;
+        for e in result.errors {
+            if e.diff > 0 {
+                metrics::counter!("jarvis_errors_total", "stream" => e.step.clone(), "code" => e.code).increment(1);
+            }
+            match e.on_error {
+                OnError::Drop => continue,
+                OnError::Fail if e.diff > 0 => anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input),
+                _ => self.errors.push(([e.step, e.code.to_string(), e.message, e.input], e.diff)),
+            }
+        }
+        for closed in result.outputs {
+            self.put_out(closed.output, closed.delta).await;
+        }
+        Ok(())
+    }
+
+    /// Gives changes of one outlet to its view, its sinks and those who listen.
+    pub async fn put_out(&mut self, output: usize, delta: Delta) {
+        let outlet = &mut self.outlets[output];
+        outlet.view.apply(&delta.rows, &delta.diffs);
+        outlet.rows += delta.len() as u64;
+        for (name, _) in &outlet.names {
+            metrics::counter!("jarvis_rows_out_total", "stream" => name.clone()).increment(delta.len() as u64);
+            listen(&mut self.listeners, name, &delta);
+        }
+        for sink in &outlet.sinks {
+            metrics::counter!("jarvis_rows_out_total", "stream" => sink.clone()).increment(delta.len() as u64);
+            if let Some((_, task)) = self.sinks.get(sink) {
+                // False: the sink has failed, and its error is on the way.
+                task.send(batch(&delta)).await;
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: Control) -> anyhow::Result<()> {
+        // Those who asked may have gone: then the answer is for nobody.
+        match request {
+            Control::Stop => {}
+            Control::Reload { project, reply } => {
+                let result = self.reload(*project).await;
+                let broken = result.as_ref().err().map(|e| format!("{e:#}"));
+                let _ = reply.send(result);
+                if let Some(message) = broken {
+                    tracing::error!("the changed pipelines were not taken over: {message}");
+                }
+            }
+            Control::Tap { stream, reply } => {
+                let _ = reply.send(self.tap(&stream));
+            }
+            Control::Views { reply } => {
+                let _ = reply.send(self.outlets.iter().flat_map(|o| o.names.iter().map(|(n, _)| (n.clone(), o.view.content()))).collect());
+            }
+            Control::Streams { reply } => {
+                let _ = reply.send(self.status());
+            }
+            Control::Sizes { reply } => {
+                let _ = reply.send(self.cluster.state_sizes()?);
+            }
+        }
+        Ok(())
+    }
+
+    fn tap(&mut self, stream: &str) -> Option<Tap> {
+        let (schema, now) = match self.outlets.iter().find(|o| o.names.iter().any(|(n, _)| n == stream)) {
+            Some(outlet) => (outlet.view.schema().clone(), Some(outlet.view.content())),
+            None if stream == jarvis_plan::compile::ERRORS => (jarvis_plan::compile::errors_schema(), Some(self.errors_now())),
+            None => (self.sources.values().find(|s| s.name == stream)?.schema.clone(), None),
+        };
+        let (sender, changes) = mpsc::channel(1024);
+        let missed = Arc::new(AtomicU64::new(0));
+        self.listeners.retain(|l| !l.sender.is_closed());
+        self.listeners.push(Listener { stream: stream.to_string(), sender, missed: missed.clone() });
+        Some(Tap { schema, now, changes, missed })
+    }
+    fn errors_now(&self) -> arrow::record_batch::RecordBatch {
+        let rows: Vec<[String; 4]> = self.kept_errors.iter().map(|(_, r)| r.clone()).collect();
+        super::errors::batch(&rows)
+    }
+
+    fn status(&self) -> Vec<StreamStatus> {
+        let now = now() as i64;
+        let columns = |schema: &SchemaRef| schema.fields().iter().map(|f| format!("{}: {}", f.name(), jarvis_spec::schema::field_type_name(f))).collect();
+        let mut all: Vec<StreamStatus> = vec![];
+        for s in self.sources.values() {
+            let lag_us = s.newest.map(|t| now - t);
+            all.push(StreamStatus { name: s.name.clone(), role: "source", kind: s.kind.clone(), columns: columns(&s.schema), rows_in: s.rows, rows_out: s.rows, errors: s.errors, lag_us, queued: 0 });
+        }
+        for o in &self.outlets {
+            for (name, kind) in &o.names {
+                all.push(StreamStatus { name: name.clone(), role: "view", kind: kind.clone(), columns: columns(o.view.schema()), rows_in: 0, rows_out: o.rows, errors: 0, lag_us: None, queued: 0 });
+            }
+            for name in &o.sinks {
+                let Some((kind, task)) = self.sinks.get(name) else { continue };
+                let rows_out = task.written.load(Ordering::Relaxed);
+                all.push(StreamStatus { name: name.clone(), role: "sink", kind: kind.clone(), columns: columns(o.view.schema()), rows_in: o.rows, rows_out, errors: 0, lag_us: None, queued: task.queued() });
+            }
+        }
+        all
+    }
+
+    /// Sizes and lags for the metrics, every few seconds.
+    fn sample(&mut self) -> anyhow::Result<()> {
+        if self.sampled.elapsed() < Duration::from_secs(5) {
+            return Ok(());
+        }
+        self.sampled = Instant::now();
+        for (name, rows, bytes) in self.cluster.state_sizes()? {
+            metrics::gauge!("jarvis_state_rows", "operator" => name.clone()).set(rows as f64);
+            metrics::gauge!("jarvis_state_bytes", "operator" => name).set(bytes as f64);
+        }
+        for status in self.status() {
+            if let Some(lag) = status.lag_us {
+                metrics::gauge!("jarvis_lag_seconds", "stream" => status.name.clone()).set(lag as f64 / 1e6);
+            }
+            if status.role == "sink" {
+                metrics::gauge!("jarvis_queue_depth", "sink" => status.name).set(status.queued as f64);
+            }
+        }
+        metrics::gauge!("jarvis_queue_depth", "sink" => "arrivals").set((1024 - self.sender.capacity()) as f64);
+        Ok(())
+    }
+
+    /// Works off what has arrived and lets the sinks finish.
+    async fn stop(mut self, failure: Option<anyhow::Error>) -> anyhow::Result<()> {
+        if failure.is_none() {
+            let mut arrived = vec![];
+            self.drain(&mut arrived);
+            self.tick(arrived).await?;
+        }
+        // Sources first: nothing new comes in while the sinks finish.
+        self.sources.clear();
+        for (name, (_, sink)) in std::mem::take(&mut self.sinks) {
+            if tokio::time::timeout(Duration::from_secs(10), sink.finish()).await.is_err() {
+                tracing::error!("the sink {name} did not finish within 10 s");
+            }
+        }
+        let late = self.failures.try_recv().ok();
+        match failure.or(late) {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+pub(super) fn batch(delta: &Delta) -> ClosedBatch {
+    let lower = delta.times.first().copied().unwrap_or(0);
+    let upper = delta.times.last().copied().unwrap_or(0) + 1;
+    ClosedBatch { lower, upper, rows: delta.rows.clone(), times: delta.times.clone(), diffs: delta.diffs.clone() }
+}
+
+/// Gives changes to those who listen to a stream; who is too slow misses some, and is told how many.
+fn listen(listeners: &mut [Listener], stream: &str, delta: &Delta) {
+    for listener in listeners.iter_mut().filter(|l| l.stream == stream) {
+        if listener.sender.try_send(batch(delta)).is_err() {
+            listener.missed.fetch_add(delta.len() as u64, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Live mode: sources that go on, a clock that is the wall's, sinks that keep up or make the sources wait.
+//!
+//! One conductor mints ticks: it takes what has arrived, gives it a time, runs it through the workers, hands the results
+//! to the sinks, and only then lets the sources acknowledge. A tick closes as soon as what has arrived is drained, so
+//! latency is work and not waiting; without arrivals the clock strikes only when something falls due.
+
+mod bridges;
+mod conductor;
+pub mod errors;
+mod history;
+mod intake;
+mod reload;
+mod views;
+
+use crate::control::Control;
+use crate::project::Project;
+use conductor::Conductor;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How a live run works.
+#[derive(Clone, Debug)]
+pub struct LiveOptions {
+    pub workers: usize,
+    /// What falls due is rounded up to this, so that many rows share a tick.
+    pub tick: Duration,
+    pub data: Option<PathBuf>,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        LiveOptions { workers: 1, tick: Duration::from_millis(10), data: None }
+    }
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// A worker, a source or a sink that failed for good, or a step with `on_error: fail`.
+pub fn run_live(project: Project, options: LiveOptions, control: mpsc::Receiver<Control>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("io").build()?;
+    let result = runtime.block_on(async {
+        let conductor = Conductor::start(project, options).await?;
+        conductor.run(control).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}

@@ -1,0 +1,99 @@
+//! Queries over small tables, compiled without a file: what property tests of the engine are made of.
+
+use crate::value::{Row, Value};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use jarvis_plan::{Compiled, SourceInfo, compile};
+use jarvis_spec::{Diagnostics, SourceText, parse_pipeline};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The pipeline's name in compiled queries.
+pub const PIPELINE: &str = "q";
+/// The view's name in compiled queries.
+pub const VIEW: &str = "q.view";
+
+/// A source of a test.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub name: &'static str,
+    /// (column, type in the language's words): `("x", "int64?")`.
+    pub columns: &'static [(&'static str, &'static str)],
+    /// Columns of the upsert key; empty = a multiset.
+    pub key: &'static [usize],
+    /// No row is ever taken back.
+    pub append_only: bool,
+    /// More lines of YAML, as `time: at`; the default retention is `forever`.
+    pub extra: &'static str,
+}
+
+impl Table {
+    /// The source in YAML.
+    fn yaml(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|(n, t)| format!("{n}: \"{t}\"")).collect();
+        let key: Vec<&str> = self.key.iter().map(|k| self.columns[*k].0).collect();
+        let key = if key.is_empty() { String::new() } else { format!("    key: [{}]\n", key.join(", ")) };
+        let retain = if self.extra.contains("retain") { "" } else { "    retain: forever\n" };
+        let extra: String = self.extra.lines().map(|l| format!("    {}\n", l.trim())).collect();
+        format!("  {}:\n    given: {{}}\n    schema: {{ {} }}\n{key}{retain}{extra}", self.name, columns.join(", "))
+    }
+}
+
+/// A query whose view is output 0 of its graph.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub compiled: Compiled,
+    /// Position in the graph's inputs, per table.
+    pub inputs: Vec<usize>,
+    /// The declared columns, per table.
+    pub schemas: Vec<SchemaRef>,
+}
+
+impl Query {
+    /// # Errors
+    /// What the planner refuses.
+    pub fn compile(tables: &[Table], sql: &str) -> Result<Query, Diagnostics> {
+        let sources: String = tables.iter().map(Table::yaml).collect();
+        let sql: String = sql.lines().map(|l| format!("      {l}\n")).collect();
+        let yaml = format!("pipeline: {PIPELINE}\nsources:\n{sources}operators:\n  view:\n    sql: |\n{sql}");
+        let pipeline = parse_pipeline(SourceText::new("query.yaml", yaml), &|_| None)?;
+        let mut infos = HashMap::new();
+        let mut schemas = vec![];
+        for (source, table) in pipeline.sources.iter().zip(tables) {
+            let schema = source.schema.as_ref().map_or_else(|| Arc::new(Schema::empty()), |s| s.value.clone());
+            schemas.push(schema.clone());
+            infos.insert(format!("{PIPELINE}.{}", table.name), SourceInfo { schema, append_only: table.append_only });
+        }
+        let mut compiled = compile(&[pipeline], &infos)?;
+        compiled.read(VIEW);
+        let place = |t: &Table| compiled.graph.inputs.iter().position(|i| i.name == format!("{PIPELINE}.{}", t.name));
+        let inputs = tables.iter().filter_map(place).collect();
+        Ok(Query { compiled, inputs, schemas })
+    }
+}
+
+/// Rows as columns.
+///
+/// # Panics
+/// If a value does not have its column's type; tests make both.
+pub fn batch(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(|(c, f)| column(f.data_type(), rows, c)).collect();
+    RecordBatch::try_new(schema.clone(), columns).expect("rows have the table's columns")
+}
+
+fn column(data_type: &DataType, rows: &[Row], c: usize) -> ArrayRef {
+    let cells = rows.iter().map(|r| &r[c]);
+    macro_rules! collect {
+        ($array:ty, $variant:pat => $value:expr) => {
+            Arc::new(cells.map(|v| match v { $variant => Some($value), Value::Null => None, other => panic!("{other} in a column of {data_type}") }).collect::<$array>())
+        };
+    }
+    match data_type {
+        DataType::Int64 => collect!(Int64Array, Value::Int(i) => *i as i64),
+        DataType::Float64 => collect!(Float64Array, Value::Float(f) => *f),
+        DataType::Utf8 => collect!(StringArray, Value::Text(t) => t.as_str()),
+        DataType::Boolean => collect!(BooleanArray, Value::Bool(b) => *b),
+        DataType::Timestamp(..) => collect!(TimestampMicrosecondArray, Value::Micros(t) => *t),
+        other => panic!("tests make no columns of {other}"),
+    }
+}

@@ -1,0 +1,64 @@
+//! The commands: one file each.
+
+mod check;
+mod demo;
+mod docs;
+mod graph;
+mod run;
+mod schema;
+mod sql;
+mod tap;
+mod test;
+mod top;
+
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Run pipelines: with only bounded files to their end, else until Ctrl-C or SIGTERM
+    Run(run::Run),
+    /// Say what is wrong with pipelines, with file, line and what to do; exit status 0 fine, 1 findings
+    Check(check::Check),
+    /// Run the tests inside pipelines; exit status 0 or 1, the last line counts
+    Test(test::Test),
+    /// Draw the dataflow
+    Graph(graph::Graph),
+    /// Show the rows of a stream of a running instance, and how they change
+    Tap(tap::Tap),
+    /// Show rates, lags, state sizes and errors of a running instance
+    Top(top::Top),
+    /// Ask the lineage, and the live views of a running instance
+    Sql(sql::Sql),
+    /// Run a broker, a simulated facility and pipelines, and show the alerts
+    Demo(demo::Demo),
+    /// Print the JSON schema of pipeline files, for editors
+    Schema(schema::Schema),
+    /// Write the reference pages of all kinds and commands
+    Docs(docs::Docs),
+}
+
+impl Command {
+    /// Runs the command and gives its exit status.
+    ///
+    /// # Errors
+    /// What a person has to know; the exit status is then 1.
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(command) => command.execute(),
+            Self::Check(command) => command.execute(),
+            Self::Test(command) => command.execute(),
+            Self::Graph(command) => command.execute(),
+            Self::Tap(command) => command.execute(),
+            Self::Top(command) => command.execute(),
+            Self::Sql(command) => command.execute(),
+            Self::Demo(command) => command.execute(),
+            Self::Schema(command) => command.execute(),
+            Self::Docs(command) => command.execute(),
+        }
+    }
+}
+
+/// The exit status that says whether all is well.
+fn status(fine: bool) -> ExitCode {
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

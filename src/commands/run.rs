@@ -1,0 +1,110 @@
+//! `jarvis run`: bounded files to their end, everything else until it is told to stop.
+
+use crate::http::Listen;
+use crate::live::{self, Setup};
+use crate::project_arguments::{ProjectArguments, written};
+use crate::{environment, kinds, log, terminal};
+use anyhow::Context;
+use jarvis_runtime::{BatchOptions, BatchReport, Project, run_batch};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub struct Run {
+    #[command(flatten)]
+    project: ProjectArguments,
+    /// Threads that share the dataflow
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = workers)]
+    workers: usize,
+    /// The longest a tick may take to close, such as 10ms; in a batch, the event time that a tick covers
+    /// [default: 10ms live, 1s in a batch]
+    #[arg(long, value_name = "DURATION", value_parser = tick)]
+    tick: Option<Duration>,
+    /// Where `lineage` sinks record; the folder is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Live: where /metrics, `jarvis tap`, `top` and `sql` are answered, or none. There is no password: stay on loopback
+    #[arg(long, value_name = "ADDRESS", env = "JARVIS_LISTEN", hide_env_values = true, default_value = "127.0.0.1:7470")]
+    listen: Listen,
+    /// Live: run an MQTT broker inside, for pipelines that name none (as `--embedded-broker=127.0.0.1:1884`)
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:1883")]
+    embedded_broker: Option<SocketAddr>,
+    /// Live: reload pipelines whose files change
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
+    watch: bool,
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(workers @ 1..=256) => Ok(workers),
+        _ => Err("a number from 1 to 256".to_owned()),
+    }
+}
+
+fn tick(text: &str) -> Result<Duration, String> {
+    match jarvis_spec::duration::parse(text) {
+        Ok(tick) if tick.is_zero() => Err("a tick takes at least 1us".to_owned()),
+        Ok(tick) => Ok(tick),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Run {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        if let Some(address) = self.embedded_broker
+            && !environment::names_a_broker()
+        {
+            environment::set_broker(address);
+        }
+        let kinds = Arc::new(kinds::all());
+        let project = self.project.load(&kinds, self.data.as_deref())?;
+        if project.is_bounded() {
+            log::quiet();
+            return self.to_the_end(project);
+        }
+        log::chatty();
+        let broker = self.embedded_broker.map(live::start_broker).transpose()?;
+        if let Some(address) = broker {
+            terminal::say(&format!("an MQTT broker listens on mqtt://{address}"));
+        }
+        let count = written(&project).count() as u64;
+        let setup = Setup {
+            arguments: self.project,
+            kinds,
+            workers: self.workers,
+            tick: self.tick,
+            data: self.data,
+            listen: self.listen,
+            watch: self.watch,
+        };
+        live::run(project, setup, |scene| {
+            let place = scene.http.map(|at| format!(", http://{at}")).unwrap_or_default();
+            terminal::say(&format!("running {}{place}", terminal::counted(count, "pipeline")));
+            Ok(())
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn to_the_end(&self, project: Project) -> anyhow::Result<ExitCode> {
+        let mut options = BatchOptions { workers: self.workers, ..BatchOptions::default() };
+        if let Some(tick) = self.tick {
+            options.tick = tick;
+        }
+        let report = run_batch(project, &options).context("the run has ended early")?;
+        terminal::say(&summary(&report));
+        Ok(super::status(!report.failed))
+    }
+}
+
+fn summary(report: &BatchReport) -> String {
+    let BatchReport { rows_read, rows_written, seconds, errors, failed, .. } = report;
+    let mut text = format!("read {rows_read} rows, wrote {rows_written} rows in {seconds:.3} s");
+    if *errors > 0 {
+        let fate = if *failed { "the run has failed: on_error is `fail`" } else { "they are in system.errors" };
+        text.push_str(&format!("\n{} could not be read or computed; {fate}", terminal::counted(*errors as u64, "row")));
+    }
+    text
+}

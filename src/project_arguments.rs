@@ -1,0 +1,46 @@
+//! Which pipelines a command is about: the arguments that several commands share.
+
+use anyhow::bail;
+use jarvis_runtime::{Kinds, Paths, Project};
+use jarvis_spec::Pipeline;
+use std::path::{Path, PathBuf};
+
+/// The folder of the facility's tables if `--config` is not given.
+const DEFAULT_CONFIG: &str = "config";
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProjectArguments {
+    /// Pipeline files, or folders of them
+    #[arg(value_name = "PATH", default_value = "pipelines")]
+    pub pipelines: Vec<PathBuf>,
+    /// The folder with facility.yaml [default: `config`, where there is one]
+    #[arg(long, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+}
+
+impl ProjectArguments {
+    /// # Errors
+    /// There is no such `--config` folder.
+    pub fn paths(&self, data: Option<&Path>) -> anyhow::Result<Paths> {
+        let config = match &self.config {
+            Some(folder) if !folder.join("facility.yaml").is_file() => {
+                bail!("there is no facility.yaml in {}: name its folder with --config", folder.display())
+            }
+            Some(folder) => Some(folder.clone()),
+            None => Some(PathBuf::from(DEFAULT_CONFIG)).filter(|folder| folder.join("facility.yaml").is_file()),
+        };
+        Ok(Paths { pipelines: self.pipelines.clone(), config, data: data.map(Path::to_owned) })
+    }
+
+    /// # Errors
+    /// All findings about the pipelines, as [`jarvis_spec::Diagnostics`].
+    pub fn load(&self, kinds: &Kinds, data: Option<&Path>) -> anyhow::Result<Project> {
+        Ok(Project::load(&self.paths(data)?, kinds)?)
+    }
+}
+
+/// The pipelines that somebody wrote: without the one that stands for the facility's tables.
+pub fn written(project: &Project) -> impl Iterator<Item = &Pipeline> {
+    // It has no file: its text was made from the sections of facility.yaml.
+    project.pipelines.iter().filter(|pipeline| pipeline.text.path != Path::new("facility"))
+}
