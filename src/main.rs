@@ -12,6 +12,7 @@ mod picture;
 mod project_arguments;
 mod signals;
 mod terminal;
+mod views;
 mod watch;
 
 use clap::Parser;

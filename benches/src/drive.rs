@@ -191,10 +191,7 @@ fn finish(
 }
 
 /// Runs a twin's worker function on every worker.
-pub fn execute(
-    settings: &Settings,
-    work: fn(&mut Worker, &Settings) -> Result<Report>,
-) -> Result<Vec<Report>> {
+pub fn execute(settings: &Settings, work: fn(&mut Worker, &Settings) -> Result<Report>) -> Result<Vec<Report>> {
     let config = match settings.workers {
         0 | 1 => timely::Config::thread(),
         workers => timely::Config::process(workers),

@@ -53,7 +53,11 @@ impl Outcome {
     /// Fails, with examples, unless both hold the same rows equally often. Floats may differ by the last digits.
     pub fn agree(&self, other: &Outcome) -> Result<()> {
         for (row, count) in self.rows.iter().chain(&other.rows) {
-            ensure!(*count > 0, "a row is retracted more often than it came ({count}): {}", serde_json::to_string(row)?);
+            ensure!(
+                *count > 0,
+                "a row is retracted more often than it came ({count}): {}",
+                serde_json::to_string(row)?
+            );
         }
         let floats: BTreeSet<&String> = self.floats().chain(other.floats()).collect();
         let (left, right) = (self.groups(&floats)?, other.groups(&floats)?);
@@ -100,8 +104,7 @@ impl Outcome {
 
 fn near(left: &[Vec<f64>], right: &[Vec<f64>]) -> bool {
     let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs());
-    left.len() == right.len()
-        && left.iter().zip(right).all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(close))
+    left.len() == right.len() && left.iter().zip(right).all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(close))
 }
 
 /// A line as a row in its canonical form and the difference that it makes.
@@ -171,7 +174,8 @@ mod tests {
 
     #[test]
     fn changes_cancel_out() {
-        let view = outcome("{\"a\":1,\"_diff\":1}\n{\"a\":2,\"_diff\":2,\"_time\":5}\n{\"a\":1,\"_diff\":-1,\"_time\":9}\n");
+        let view =
+            outcome("{\"a\":1,\"_diff\":1}\n{\"a\":2,\"_diff\":2,\"_time\":5}\n{\"a\":1,\"_diff\":-1,\"_time\":9}\n");
         assert_eq!((view.len(), view.changes), (2, 3));
         assert!(view.agree(&outcome("{\"a\":2}\n{\"a\":2}\n")).is_ok());
         assert!(view.agree(&outcome("{\"a\":2}\n")).is_err());
@@ -182,7 +186,9 @@ mod tests {
     #[test]
     fn floats_may_differ_in_the_last_digits_and_nothing_else_may() {
         let view = outcome("{\"a\":\"x\",\"mean\":0.3}\n{\"a\":\"y\",\"mean\":210.0}\n");
-        assert!(view.agree(&outcome("{\"a\":\"x\",\"mean\":0.30000000000000004}\n{\"a\":\"y\",\"mean\":210}\n")).is_ok());
+        assert!(
+            view.agree(&outcome("{\"a\":\"x\",\"mean\":0.30000000000000004}\n{\"a\":\"y\",\"mean\":210}\n")).is_ok()
+        );
         assert!(view.agree(&outcome("{\"a\":\"x\",\"mean\":0.3001}\n{\"a\":\"y\",\"mean\":210}\n")).is_err());
         assert!(view.agree(&outcome("{\"a\":\"z\",\"mean\":0.3}\n{\"a\":\"y\",\"mean\":210}\n")).is_err());
         let ids = outcome("{\"id\":1000000000000}\n");

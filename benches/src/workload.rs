@@ -25,15 +25,8 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Workload; 7] = [
-        Workload::W1,
-        Workload::W2,
-        Workload::W3,
-        Workload::Q3,
-        Workload::Q4,
-        Workload::Q5,
-        Workload::Q8,
-    ];
+    pub const ALL: [Workload; 7] =
+        [Workload::W1, Workload::W2, Workload::W3, Workload::Q3, Workload::Q4, Workload::Q5, Workload::Q8];
 
     /// `w1`, `q3`, ...: the name of the pipeline file, of its sink and of its results.
     pub fn name(self) -> &'static str {

@@ -131,6 +131,11 @@ impl Decoder {
         self.rows.push_error(code, message, input);
     }
 
+    /// Whether rows are upserts.
+    pub fn is_keyed(&self) -> bool {
+        self.rows.is_keyed()
+    }
+
     /// Good rows since the last batch.
     pub fn rows(&self) -> usize {
         self.rows.len()

@@ -3,10 +3,12 @@
 pub mod decode;
 mod difference;
 mod file;
+mod mqtt;
 mod table;
 mod watched;
 
 pub use file::FileSource;
+pub use mqtt::MqttSource;
 pub use table::TableSource;
 
 #[cfg(test)]

@@ -100,11 +100,15 @@ impl Run {
 }
 
 fn summary(report: &BatchReport) -> String {
-    let BatchReport { rows_read, rows_written, seconds, errors, failed, .. } = report;
-    let mut text = format!("read {rows_read} rows, wrote {rows_written} rows in {seconds:.3} s");
+    let BatchReport { rows_read, rows_written, seconds, errors, failed, samples, .. } = report;
+    let mut text = String::new();
     if *errors > 0 {
-        let fate = if *failed { "the run has failed: on_error is `fail`" } else { "they are in system.errors" };
-        text.push_str(&format!("\n{} could not be read or computed; {fate}", terminal::counted(*errors as u64, "row")));
+        let fate = if *failed { "on_error: fail" } else { "they went to system.errors" };
+        text = format!("{} could not be read or computed ({fate}):\n", terminal::counted(*errors, "row"));
+        text.extend(samples.iter().map(|sample| format!("  {sample}\n")));
+        if *errors > samples.len() as u64 {
+            text.push_str("  ...\n");
+        }
     }
-    text
+    text + &format!("read {rows_read} rows, wrote {rows_written} rows in {seconds:.3} s")
 }

@@ -24,11 +24,7 @@ enum Command {
     /// The cost of one change and the memory of one row against the amount of state.
     State(State),
     /// Whether two files of results come to the same in the end.
-    Agree {
-        workload: Workload,
-        left: PathBuf,
-        right: PathBuf,
-    },
+    Agree { workload: Workload, left: PathBuf, right: PathBuf },
 }
 
 #[derive(Args)]

@@ -27,13 +27,11 @@ pub fn run(plan: &Plan) -> Result<()> {
     let started = plan.broker.is_none().then(|| Broker::start(&out)).transpose()?;
     let url = started.as_ref().map(|broker| &broker.url).or(plan.broker.as_ref()).context("no broker")?;
     let address = Address::parse(url)?;
-    let load = Load {
-        rate: plan.rate,
-        seconds: plan.seconds,
-        topic: "bench/temperature/{tool}",
-        answers: "bench/alerts/#",
-    };
-    println!("| way | answers | unanswered | p50 ms | p99 ms | max ms | cpu s | peak MB |\n|---|---|---|---|---|---|---|---|");
+    let load =
+        Load { rate: plan.rate, seconds: plan.seconds, topic: "bench/temperature/{tool}", answers: "bench/alerts/#" };
+    println!(
+        "| way | answers | unanswered | p50 ms | p99 ms | max ms | cpu s | peak MB |\n|---|---|---|---|---|---|---|---|"
+    );
 
     let echo = Load { topic: "bench/echo/{tool}", answers: "bench/echo/#", ..load.clone() };
     print("broker alone", &measure(&address, &echo)?, None);

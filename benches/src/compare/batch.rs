@@ -29,7 +29,8 @@ pub struct Plan {
 struct Pairs {
     workload: Workload,
     workers: usize,
-    figures: Figures,
+    /// What the twin said of each of its runs.
+    figures: Vec<Figures>,
     twin: Vec<Measured>,
     jarvis: Vec<Measured>,
 }
@@ -69,7 +70,7 @@ fn pairs(plan: &Plan, workload: Workload, workers: usize, data: &Path) -> Result
     let out = plan.out.canonicalize()?;
     let twin_log = out.join(format!("{name}.twin.log"));
     let (twin_results, jarvis_results) = (out.join(format!("{name}.twin.jsonl")), out.join(format!("{name}.jsonl")));
-    let (mut twin, mut jarvis) = (vec![], vec![]);
+    let (mut figures, mut twin, mut jarvis) = (vec![], vec![], vec![]);
     let run_twin = || measure(plan.programs.twin(name, workers, data, &twin_results), &twin_log);
     let run_jarvis = || -> Result<Option<Measured>> {
         let Some(mut command) = plan.programs.jarvis(name, workers, data, &out) else { return Ok(None) };
@@ -80,14 +81,19 @@ fn pairs(plan: &Plan, workload: Workload, workers: usize, data: &Path) -> Result
         // The first of a pair follows the check of the pair before it, the second its partner: so they change places.
         let early = if run % 2 == 1 { run_jarvis()? } else { None };
         twin.push(run_twin()?);
+        figures.push(said(&twin_log)?);
         if let Some(measured) = early.map_or_else(run_jarvis, |measured| Ok(Some(measured)))? {
             jarvis.push(measured);
             check(workload, &twin_results, &jarvis_results)?;
         }
     }
-    let printed = fs::read_to_string(&twin_log)?;
-    let figures = printed.lines().last().context("the twin printed no figures")?;
-    Ok(Pairs { workload, workers, figures: serde_json::from_str(figures)?, twin, jarvis })
+    Ok(Pairs { workload, workers, figures, twin, jarvis })
+}
+
+/// The figures that a twin has printed.
+fn said(log: &Path) -> Result<Figures> {
+    let printed = fs::read_to_string(log)?;
+    Ok(serde_json::from_str(printed.lines().last().context("the twin printed no figures")?)?)
 }
 
 /// Compares two files of results in a process of its own: the memory of this one must stay small, because a program
@@ -113,14 +119,18 @@ fn line(pairs: &Pairs) -> String {
             number(median(&ratios), 2)
         )
     };
-    let Figures { events, events_per_second, p50_ms, p99_ms, .. } = pairs.figures;
+    let of_twin = |figure: fn(&Figures) -> f64| median(&pairs.figures.iter().map(figure).collect::<Vec<_>>());
     format!(
-        "| {} | {} | {events} | {} | {} | {} | {events_per_second:.0} | {p50_ms:.3}/{p99_ms:.3} |",
+        "| {} | {} | {:.0} | {} | {} | {} | {:.0} | {:.3}/{:.3} |",
         pairs.workload,
         pairs.workers,
+        of_twin(|figures| figures.events as f64),
         cells(&wall, 3),
         cells(&cpu, 3),
         cells(&peak, 0),
+        of_twin(|figures| figures.events_per_second),
+        of_twin(|figures| figures.p50_ms),
+        of_twin(|figures| figures.p99_ms),
     )
 }
 

@@ -35,10 +35,7 @@ fn spool(out: &mut impl Write, random: &mut Random, printer: u64, at: u64) -> Re
         return Ok(());
     }
     let (material, grams) = (random.one_of(&MATERIALS), random.below(1_000) + 1);
-    writeln!(
-        out,
-        "{{\"printer\":\"p{printer:04}\",\"material\":\"{material}\",\"grams\":{grams},\"at\":{at}}}"
-    )?;
+    writeln!(out, "{{\"printer\":\"p{printer:04}\",\"material\":\"{material}\",\"grams\":{grams},\"at\":{at}}}")?;
     Ok(())
 }
 
@@ -51,10 +48,7 @@ fn job(out: &mut impl Write, random: &mut Random, at: u64) -> Result<()> {
     }
     let printer = if random.once_in(10) { random.below(PRINTERS) } else { home(id) };
     let status = random.one_of(&STATUSES);
-    writeln!(
-        out,
-        "{{\"job_id\":{id},\"printer\":\"p{printer:04}\",\"status\":\"{status}\",\"at\":{at}}}"
-    )?;
+    writeln!(out, "{{\"job_id\":{id},\"printer\":\"p{printer:04}\",\"status\":\"{status}\",\"at\":{at}}}")?;
     Ok(())
 }
 

@@ -28,9 +28,8 @@ const CHANNELS: u64 = 10_000;
 const SIDE_INPUT: u64 = 10_000;
 
 const STATES: [&str; 6] = ["AZ", "CA", "ID", "OR", "WA", "WY"];
-const CITIES: [&str; 10] = [
-    "Phoenix", "Los Angeles", "San Francisco", "Boise", "Portland", "Bend", "Redmond", "Seattle", "Kent", "Cheyenne",
-];
+const CITIES: [&str; 10] =
+    ["Phoenix", "Los Angeles", "San Francisco", "Boise", "Portland", "Bend", "Redmond", "Seattle", "Kent", "Cheyenne"];
 const GIVEN: [&str; 10] = ["Ada", "Bram", "Chloe", "Dario", "Edith", "Farid", "Greta", "Hiro", "Ines", "Jonas"];
 const FAMILY: [&str; 9] = ["Abbott", "Brandt", "Castro", "Dubois", "Eriksen", "Fujita", "Gupta", "Hansen", "Ivanov"];
 const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];

@@ -16,10 +16,7 @@ pub(super) fn write(folder: &Path, size: Size) -> Result<()> {
     let start = START * 1000;
     for printer in 0..PRINTERS {
         let (material, at) = (random.one_of(&MATERIALS), start * 1000);
-        writeln!(
-            spools,
-            "{{\"printer\":\"p{printer:04}\",\"material\":\"{material}\",\"grams\":1000,\"at\":{at}}}"
-        )?;
+        writeln!(spools, "{{\"printer\":\"p{printer:04}\",\"material\":\"{material}\",\"grams\":1000,\"at\":{at}}}")?;
     }
     let mut job = |id: u64, at: u64, random: &mut Random| {
         let (printer, status, at) = (home(id), random.one_of(&STATUSES), at * 1000);

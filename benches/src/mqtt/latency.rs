@@ -4,9 +4,9 @@ use super::connection::{Address, connect};
 use crate::figures::percentile;
 use anyhow::{Context, Result, ensure};
 use rumqttc::{Client, Connection, Event, Packet, QoS};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -83,7 +83,12 @@ fn run(
     })
 }
 
-fn listen(client: Client, connection: Connection, topics: &'static str, done: Arc<AtomicBool>) -> Receiver<(u64, Instant)> {
+fn listen(
+    client: Client,
+    connection: Connection,
+    topics: &'static str,
+    done: Arc<AtomicBool>,
+) -> Receiver<(u64, Instant)> {
     let (sender, receiver) = channel();
     run(connection, done, move |packet, now| match packet {
         // Sessions are clean, so a new connection needs a new subscription.
@@ -111,8 +116,14 @@ fn answer(sender: &Sender<(u64, Instant)>, payload: &[u8], now: Instant) {
     }
 }
 
+/// µs since the epoch.
+fn now() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(u64::try_from(since.as_micros())?)
+}
+
 fn publish(publisher: &Client, load: &Load, seq: u64) -> Result<Instant> {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_micros();
+    let at = now()?;
     // A sawtooth, so that the maximum over the last seconds changes now and then.
     let actual = 200.0 + (seq * 37 % 1_000) as f64 / 20.0;
     let payload = format!("{{\"seq\":{seq},\"actual\":{actual:.2},\"at\":{at}}}");
@@ -123,7 +134,8 @@ fn publish(publisher: &Client, load: &Load, seq: u64) -> Result<Instant> {
 }
 
 fn exchange(publisher: &Client, answers: &Receiver<(u64, Instant)>, load: &Load) -> Result<Latencies> {
-    let mut seq = 0;
+    // Answers to an earlier measurement, which a broker may have kept, are so no answers to this one.
+    let mut seq = now()?;
     let started = Instant::now();
     loop {
         ensure!(started.elapsed() < PATIENCE, "nothing on {} after {PATIENCE:?}", load.answers);

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::rc::Rc;
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
-use timely::dataflow::ProbeHandle;
 
 /// The file of the results, written by the first worker. The first error is kept and told at the end.
 #[derive(Clone)]
@@ -96,23 +96,22 @@ pub fn write_changes<'s, D>(
 {
     let results = results.clone();
     let mut buffer = vec![];
-    let written =
-        changes.inner.unary(Exchange::new(|_: &(D, Tick, Diff)| 0), "WriteChanges", move |_, _| {
-            move |input, _: &mut NoOutput<'_>| {
-                input.for_each(|_, changes| {
-                    for (record, tick, diff) in changes.drain(..) {
-                        buffer.push(b'{');
-                        let mut line = Line { buffer: &mut buffer };
-                        columns(&mut line, &record);
-                        line.number("_time", clock.start_of(tick)).number("_diff", diff);
-                        buffer.extend_from_slice(b"}\n");
-                    }
-                });
-                if !buffer.is_empty() {
-                    results.write(&buffer);
-                    buffer.clear();
+    let written = changes.inner.unary(Exchange::new(|_: &(D, Tick, Diff)| 0), "WriteChanges", move |_, _| {
+        move |input, _: &mut NoOutput<'_>| {
+            input.for_each(|_, changes| {
+                for (record, tick, diff) in changes.drain(..) {
+                    buffer.push(b'{');
+                    let mut line = Line { buffer: &mut buffer };
+                    columns(&mut line, &record);
+                    line.number("_time", clock.start_of(tick)).number("_diff", diff);
+                    buffer.extend_from_slice(b"}\n");
                 }
+            });
+            if !buffer.is_empty() {
+                results.write(&buffer);
+                buffer.clear();
             }
-        });
+        }
+    });
     written.probe_with(probe);
 }

@@ -100,10 +100,7 @@ impl<K: Hash + Eq> OpenWindows<K> {
 }
 
 /// Count, sum and maximum per key and window of `(key, event time in µs, value)`.
-pub fn windows<'s, K>(
-    rows: StreamVec<'s, Tick, (K, u64, f64)>,
-    shape: Shape,
-) -> StreamVec<'s, Tick, (K, Window)>
+pub fn windows<'s, K>(rows: StreamVec<'s, Tick, (K, u64, f64)>, shape: Shape) -> StreamVec<'s, Tick, (K, Window)>
 where
     K: ExchangeData + Hash + Eq,
 {
@@ -111,10 +108,7 @@ where
 }
 
 /// The windows of each worker's rows, as they close.
-fn partial_windows<'s, K>(
-    rows: StreamVec<'s, Tick, (K, u64, f64)>,
-    shape: Shape,
-) -> StreamVec<'s, Tick, (K, Window)>
+fn partial_windows<'s, K>(rows: StreamVec<'s, Tick, (K, u64, f64)>, shape: Shape) -> StreamVec<'s, Tick, (K, Window)>
 where
     K: ExchangeData + Hash + Eq,
 {

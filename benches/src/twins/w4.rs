@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::operators::generic::{Operator, OutputBuilderSession};
 use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::SyncActivator;
 

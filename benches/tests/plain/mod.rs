@@ -70,9 +70,9 @@ pub fn w2(folder: &Path) -> Vec<String> {
             totals.1 += number(spool, "grams");
         }
     }
-    lines(groups.into_iter().map(|((material, status), (n, grams))| {
-        json!({ "material": material, "status": status, "n": n, "grams": grams })
-    }))
+    lines(groups.into_iter().map(
+        |((material, status), (n, grams))| json!({ "material": material, "status": status, "n": n, "grams": grams }),
+    ))
 }
 
 pub fn w3(folder: &Path) -> Vec<String> {
@@ -90,9 +90,9 @@ pub fn q3(folder: &Path) -> Vec<String> {
     lines(rows(folder, "auctions.jsonl").iter().filter(|row| number(row, "category") == 10).filter_map(|auction| {
         let person = persons.get(&number(auction, "seller"))?;
         let local = ["OR", "ID", "CA"].contains(&person["state"].as_str().unwrap());
-        local.then(|| {
-            json!({ "name": person["name"], "city": person["city"], "state": person["state"], "id": auction["id"] })
-        })
+        local.then(
+            || json!({ "name": person["name"], "city": person["city"], "state": person["state"], "id": auction["id"] }),
+        )
     }))
 }
 
@@ -136,10 +136,8 @@ pub fn q8(folder: &Path) -> Vec<String> {
     let window = |row: &Value| number(row, "at") / 10_000 * 10_000;
     let sellers: BTreeSet<(u64, u64)> =
         rows(folder, "auctions.jsonl").iter().map(|row| (number(row, "seller"), window(row))).collect();
-    let persons: BTreeSet<(u64, u64, String)> = rows(folder, "persons.jsonl")
-        .iter()
-        .map(|row| (number(row, "id"), window(row), text(row, "name")))
-        .collect();
+    let persons: BTreeSet<(u64, u64, String)> =
+        rows(folder, "persons.jsonl").iter().map(|row| (number(row, "id"), window(row), text(row, "name"))).collect();
     let new = persons.into_iter().filter(|(id, start, _)| sellers.contains(&(*id, *start)));
     lines(new.map(|(id, start, name)| json!({ "id": id, "name": name, "starttime": start })))
 }

@@ -89,8 +89,9 @@ impl Layout {
             function => Plan::Bag { bag, codec, keeps_nulls: matches!(function, Function::ArrayAgg | Function::FirstValue | Function::LastValue) },
         }
     }
+    /// Whether there is always one row. Without aggregates it is a DISTINCT of no columns: a row only while there is input.
     pub fn is_global(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && !self.calls.is_empty()
     }
 }
 

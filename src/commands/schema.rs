@@ -1,0 +1,20 @@
+//! `jarvis schema`: the JSON schema of pipeline files.
+
+use crate::{kinds, terminal};
+use anyhow::Context;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Schema {}
+
+impl Schema {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let kinds = kinds::all();
+        let sources = kinds.sources.iter().map(|kind| (kind.name().to_owned(), kind.options())).collect();
+        let sinks = kinds.sinks.iter().map(|kind| (kind.name().to_owned(), kind.options())).collect();
+        let sql = kinds::sql_options().try_into().context("the schema of sql is none")?;
+        let schema = jarvis_spec::json_schema(sources, vec![("sql".to_owned(), sql)], sinks);
+        terminal::print(&format!("{schema:#}"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
