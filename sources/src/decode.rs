@@ -162,9 +162,9 @@ impl Decoder {
     }
 }
 
-/// Whether a text is a time as a column of the type `timestamp` reads it from text.
-pub(crate) fn is_timestamp(text: &str) -> bool {
-    unit::timestamp(text).is_ok()
+/// A text as a column of the type `timestamp` reads it: µs since the epoch.
+pub(crate) fn micros(text: &str) -> Option<i64> {
+    unit::timestamp(text).ok()
 }
 
 /// Whether a text is a date.

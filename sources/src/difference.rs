@@ -70,7 +70,7 @@ impl Told {
                 let gone = old.iter().filter(|(row, _)| !new.contains_key(*row)).map(|(row, n)| (row, -n));
                 let now = new.iter().map(|(row, n)| (row, n - old.get(row).copied().unwrap_or(0)));
                 let mut changes: Vec<_> = gone.chain(now).filter(|(_, n)| *n != 0).collect();
-                changes.sort_by_key(|(_, n)| *n > 0);
+                changes.sort_by_key(|(row, n)| (*n > 0, *row));
                 changes
             }
             _ => unreachable!("one table has one kind of contents"),

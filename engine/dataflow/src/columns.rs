@@ -2,8 +2,8 @@
 //! joining columns of encoded rows is a copy of slices; nothing is decoded for it.
 
 use crate::row::Row;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, RowParser, SortField};
 
@@ -55,6 +55,32 @@ impl Codec {
     pub fn decode_batch<'a>(&self, rows: impl Iterator<Item = &'a [u8]>, count: usize) -> Result<RecordBatch, ArrowError> {
         let columns = self.decode(rows, count)?;
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &RecordBatchOptions::new().with_row_count(Some(count)))
+    }
+}
+
+/// Floats with one zero and one not-a-number. SQL holds 0.0 and -0.0 for equal, and so must keys that are compared as
+/// bytes; where every column that enters or is computed is brought to this form, bytes are equal where values are.
+/// Floats inside of lists and structs stay as they are.
+pub fn canonical(column: ArrayRef) -> ArrayRef {
+    fn odd(bits: u64, negative_zero: u64, is_nan: bool, nan: u64) -> bool {
+        bits == negative_zero || (is_nan && bits != nan)
+    }
+    match column.data_type() {
+        DataType::Float64 => {
+            let floats = column.as_primitive::<Float64Type>();
+            if !floats.values().iter().any(|v| odd(v.to_bits(), (-0.0f64).to_bits(), v.is_nan(), f64::NAN.to_bits())) {
+                return column;
+            }
+            std::sync::Arc::new(floats.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }))
+        }
+        DataType::Float32 => {
+            let floats = column.as_primitive::<Float32Type>();
+            if !floats.values().iter().any(|v| odd(v.to_bits().into(), (-0.0f32).to_bits().into(), v.is_nan(), f32::NAN.to_bits().into())) {
+                return column;
+            }
+            std::sync::Arc::new(floats.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))
+        }
+        _ => column,
     }
 }
 

@@ -35,6 +35,16 @@ impl Delta {
         let options = RecordBatchOptions::new().with_row_count(Some(self.len()));
         Ok(Delta { rows: RecordBatch::try_new_with_options(schema, columns, &options)?, times: self.times.clone(), diffs: self.diffs.clone() })
     }
+    /// The same rows with one form for each float, see [`crate::columns::canonical`].
+    pub fn canonical(self) -> Delta {
+        if !self.rows.schema_ref().fields().iter().any(|f| f.data_type().is_floating()) {
+            return self;
+        }
+        let columns = self.rows.columns().iter().cloned().map(crate::columns::canonical).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows.num_rows()));
+        let rows = RecordBatch::try_new_with_options(self.rows.schema(), columns, &options);
+        Delta { rows: rows.expect("the columns keep their types and lengths"), ..self }
+    }
     /// The rows for which `keep` is true (null is not).
     pub fn filter(&self, keep: &BooleanArray) -> Result<Delta, ArrowError> {
         let rows = filter_record_batch(&self.rows, keep)?;

@@ -29,6 +29,7 @@ pub struct Instance {
 impl Instance {
     /// Renders `graph` on `worker`; every worker must render the same graph.
     pub fn new(worker: &mut Worker, graph: &Graph) -> Self {
+        let graph = &jarvis_plan::simplify::simplify(graph);
         let dataflow = worker.next_dataflow_index();
         let mut inputs: Vec<Handle<Fed>> = graph.inputs.iter().map(|_| Handle::new()).collect();
         let mut clock = Handle::new();

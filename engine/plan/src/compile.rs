@@ -122,7 +122,7 @@ struct View<'a> {
 impl Compiler {
     fn errors_input(&mut self) {
         let schema = errors_schema();
-        self.graph.inputs.push(Input { name: ERRORS.into(), schema: schema.clone(), key: vec![], time: None, lateness: None, stamps_arrival: false });
+        self.graph.inputs.push(Input { name: ERRORS.into(), schema: schema.clone(), key: vec![], time: None, lateness: None, stamps_arrival: false, held: None });
         self.input_node(ERRORS, schema, false, None, None, None);
     }
 
@@ -163,7 +163,7 @@ impl Compiler {
             Retain::For(d) => Some(Retire { time: time.unwrap_or(info.schema.fields().len()), after: d.as_micros() as u64 }),
         };
         let append_only = info.append_only && key.is_empty();
-        self.graph.inputs.push(Input { name: name.clone(), schema, key, time, lateness: source.lateness.as_ref().map(|l| l.value), stamps_arrival });
+        self.graph.inputs.push(Input { name: name.clone(), schema, key, time, lateness: source.lateness.as_ref().map(|l| l.value), stamps_arrival, held: None });
         self.input_node(&name, info.schema.clone(), append_only, retire, time, lateness);
     }
 

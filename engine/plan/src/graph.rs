@@ -42,6 +42,8 @@ pub struct Input {
     pub lateness: Option<Duration>,
     /// The last column is [`ARRIVED`] and is filled in by the engine.
     pub stamps_arrival: bool,
+    /// The columns that an upsert holds and puts out; `None` = all.
+    pub held: Option<Vec<usize>>,
 }
 
 /// The hidden column that holds the tick at which a row arrived.

@@ -7,6 +7,7 @@ pub mod lower;
 pub mod now;
 pub mod refusal;
 pub mod session_state;
+pub mod simplify;
 pub mod table_functions;
 
 pub use compile::{Compiled, SourceInfo, compile};

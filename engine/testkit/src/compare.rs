@@ -4,10 +4,11 @@ use crate::batch::Judge;
 use crate::cluster::Rows;
 use crate::content::Content;
 use crate::driver::{Driver, Tick, spread};
-use crate::history::{Change, Moment, Step, by_table, moments};
+use crate::history::{BASE, Change, Moment, Step, by_table, moments};
 use crate::query::{Query, Table, batch};
 use crate::value::{Row, Value, same_rows};
 use jarvis_dataflow::Delta;
+use jarvis_spec::Diagnostics;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -24,12 +25,26 @@ pub enum Way {
 /// All ways that must agree.
 pub const WAYS: [Way; 3] = [Way::Together(1), Way::Together(2), Way::OneByOne];
 
+/// What came of a comparison without a disagreement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The view was right at every tick, in every way.
+    Same,
+    /// The query is not kept up to date, and the planner said so.
+    Refused(String),
+    /// The judge has no answer: it cannot plan or compute the query.
+    Unjudged(String),
+}
+
 /// Checks a query against the judge.
 ///
 /// # Errors
 /// The first disagreement, with the rows of both sides.
-pub fn check(tables: &[Table], sql: &str, history: &[Step]) -> Result<(), String> {
-    let query = Query::compile(tables, sql).map_err(|d| format!("it does not compile:\n{d}"))?;
+pub fn check(tables: &[Table], sql: &str, history: &[Step]) -> Result<Verdict, String> {
+    let query = match Query::compile(tables, sql) {
+        Ok(query) => query,
+        Err(found) => return refused(tables, sql, &found),
+    };
     let judge = Judge::new().map_err(|e| e.to_string())?;
     let moments = moments(tables, history);
     let mut answers: BTreeMap<u64, Vec<Row>> = BTreeMap::new();
@@ -40,7 +55,10 @@ pub fn check(tables: &[Table], sql: &str, history: &[Step]) -> Result<(), String
                 std::collections::btree_map::Entry::Vacant(place) => {
                     let content: Vec<Vec<Row>> =
                         if index == 0 { vec![vec![]; tables.len()] } else { moments[index - 1].tables.clone() };
-                    let answer = judge.answer(&query, tables, sql, &content, time).map_err(|e| format!("the judge cannot say: {e}"))?;
+                    let answer = match judge.answer(&query, tables, sql, &content, time) {
+                        Ok(answer) => answer,
+                        Err(e) => return Ok(Verdict::Unjudged(e.to_string())),
+                    };
                     place.insert(answer.into_iter().map(unordered).collect())
                 }
             };
@@ -51,7 +69,18 @@ pub fn check(tables: &[Table], sql: &str, history: &[Step]) -> Result<(), String
             }
         }
     }
-    Ok(())
+    Ok(Verdict::Same)
+}
+
+/// A refusal is fair if it is one of the engine's own, or if DataFusion cannot plan the query either.
+fn refused(tables: &[Table], sql: &str, found: &Diagnostics) -> Result<Verdict, String> {
+    let own = found.iter().all(|d| d.code == "sql_unsupported");
+    let judge = Judge::new().map_err(|e| e.to_string())?;
+    let answer = Query::compile(tables, "SELECT * FROM b").ok().map(|q| judge.answer(&q, tables, sql, &vec![vec![]; tables.len()], BASE));
+    match answer {
+        Some(Ok(_)) if !own => Err(format!("DataFusion plans what is refused here:\n{found}")),
+        _ => Ok(Verdict::Refused(found.to_string())),
+    }
 }
 
 fn unordered(row: Row) -> Row {

@@ -9,4 +9,6 @@ pub mod content;
 pub mod driver;
 pub mod history;
 pub mod query;
+pub mod random_sql;
+pub mod tables;
 pub mod value;

@@ -1,37 +1,15 @@
 //! One query per feature of the SQL that is kept up to date, each against the judge over a few fixed histories.
 
-use jarvis_testkit::compare::check;
+use jarvis_testkit::compare::{Verdict, check};
 use jarvis_testkit::history::arbitrary;
-use jarvis_testkit::query::Table;
-
-const TABLES: [Table; 3] = [
-    Table {
-        name: "a",
-        columns: &[("id", "int64"), ("g", "utf8?"), ("x", "int64?"), ("f", "float64?"), ("at", "timestamp")],
-        key: &[0],
-        append_only: false,
-        extra: "time: at\nlateness: 2s",
-    },
-    Table {
-        name: "b",
-        columns: &[("k", "int64?"), ("g", "utf8?"), ("y", "int64?"), ("h", "float64?"), ("ts", "timestamp?")],
-        key: &[],
-        append_only: false,
-        extra: "",
-    },
-    Table {
-        name: "c",
-        columns: &[("g", "utf8?"), ("z", "float64?"), ("ok", "bool?"), ("n", "int64")],
-        key: &[],
-        append_only: true,
-        extra: "",
-    },
-];
+use jarvis_testkit::tables::TABLES;
 
 fn holds(sql: &str) {
     for (seed, steps, ops) in [(1, 6, 8), (2, 14, 2), (3, 5, 20)] {
-        if let Err(why) = check(&TABLES, sql, &arbitrary(seed, steps, ops)) {
-            panic!("seed {seed}: {sql}\n{why}");
+        match check(&TABLES, sql, &arbitrary(seed, steps, ops)) {
+            Ok(Verdict::Same) => {}
+            Ok(other) => panic!("{sql}\n{other:?}"),
+            Err(why) => panic!("seed {seed}: {sql}\n{why}"),
         }
     }
 }
@@ -177,12 +155,11 @@ queries! {
     distinct_constant: "SELECT DISTINCT 1 AS one FROM b WHERE y > 2";
     row_number_aliased_to_itself: "SELECT id AS id, rn AS rn FROM (SELECT id, row_number() OVER (ORDER BY f, id) AS rn FROM a) t WHERE rn < 4";
     row_number_names_swapped: "SELECT rn AS id, id AS rn FROM (SELECT id, row_number() OVER (ORDER BY f, id) AS rn FROM a) t WHERE rn < 4";
-    row_number_alias_chain: "SELECT top FROM (SELECT r AS top, id FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM a) s) t WHERE top <= 2";
+    row_number_alias_chain: "SELECT best FROM (SELECT r AS best, id FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM a) s) t WHERE best <= 2";
     row_number_in_join: "SELECT p.id, p.rn, q.m FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM a) p JOIN (SELECT n AS m FROM c) q ON p.rn = q.m WHERE p.rn <= 2";
     two_row_numbers: "SELECT p.id AS i, q.id AS j FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM a) p JOIN (SELECT id, row_number() OVER (ORDER BY id DESC) AS rn FROM a) q ON p.rn = q.rn WHERE p.rn <= 2 AND q.rn <= 3";
     row_number_lower_bound: "SELECT id, rn FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM a) t WHERE rn <= 3 AND rn > 1";
     row_number_nulls: "SELECT id, rn FROM (SELECT id, row_number() OVER (PARTITION BY g ORDER BY f DESC NULLS LAST, x NULLS FIRST, id) AS rn FROM a) t WHERE rn = 2";
-    limit_zero: "SELECT id FROM a ORDER BY id LIMIT 0";
     limit_over_everything: "SELECT g, y, h FROM b ORDER BY y, g, h, k, ts LIMIT 1000";
     limit_of_union: "SELECT v FROM (SELECT id AS v FROM a UNION ALL SELECT n FROM c) t ORDER BY v LIMIT 3";
     union_of_limits: "(SELECT id AS v FROM a ORDER BY id LIMIT 2) UNION ALL (SELECT n FROM c ORDER BY n LIMIT 2)";
@@ -195,6 +172,9 @@ queries! {
     count_distinct_filter: "SELECT count(DISTINCT y) FILTER (WHERE h > 0) AS n FROM b";
     array_agg_of_join: "SELECT a.id, array_agg(b.y) AS ys FROM a LEFT JOIN b ON a.g = b.g GROUP BY a.id";
     median_of_floats_all: "SELECT median(h) AS m FROM b";
+    negative_zero_joined: "SELECT p.k AS i, q.k AS j FROM (SELECT k, h * 0 AS z FROM b) p JOIN (SELECT k, h * 0 AS z FROM b) q ON p.z = q.z";
+    negative_zero_distinct: "SELECT DISTINCT h * 0 AS z FROM b";
+    negative_zero_compared: "SELECT k FROM (SELECT k, h * 0 AS z FROM b) p WHERE z = 0 OR z < 0";
     negative_zero: "SELECT h * 0 AS z, count(*) AS n FROM b GROUP BY h * 0";
     cross_join_of_aggregates: "SELECT p.n, q.m FROM (SELECT count(*) AS n FROM a) p CROSS JOIN (SELECT count(*) AS m FROM b) q";
     left_join_on_false: "SELECT a.id, b.y FROM a LEFT JOIN b ON false";
@@ -205,7 +185,6 @@ queries! {
     duplicate_rows_in_anti_join: "SELECT g, y FROM b WHERE NOT EXISTS (SELECT 1 FROM c WHERE c.g = b.g AND c.n > b.y)";
     duplicate_rows_in_left_join: "SELECT b.g, b.y, c.n FROM b LEFT JOIN c ON c.g = b.g AND c.n > b.y";
     join_on_constant_side: "SELECT a.id, b.y FROM a JOIN b ON a.g = b.g AND a.x = 1 AND b.y = 2";
-    exists_in_case: "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM b WHERE b.g = a.g) THEN 'yes' ELSE 'no' END AS e FROM a";
     nested_exists: "SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.g = a.g AND NOT EXISTS (SELECT 1 FROM c WHERE c.n = b.y))";
     scalar_subquery_of_nothing: "SELECT id, (SELECT max(y) FROM b WHERE y > 100) AS m FROM a";
     scalar_subquery_arith: "SELECT id, x - (SELECT avg(y) FROM b) AS d FROM a WHERE x IS NOT NULL";
@@ -214,7 +193,6 @@ queries! {
     now_and_static: "SELECT id FROM a WHERE at > now() - INTERVAL '5 seconds' AND x > 0 AND g IS NOT NULL";
     now_reversed: "SELECT id FROM a WHERE now() - INTERVAL '3 seconds' < at";
     now_not: "SELECT id FROM a WHERE NOT (at > now() - INTERVAL '3 seconds')";
-    now_column_interval: "SELECT id FROM a WHERE at + x * INTERVAL '1 second' > now()";
     now_full_join_of_recent: "SELECT p.id, q.k FROM (SELECT * FROM a WHERE at > now() - INTERVAL '4 seconds') p FULL JOIN (SELECT * FROM b WHERE ts > now() - INTERVAL '2 seconds') q ON p.g = q.g";
     now_distinct: "SELECT DISTINCT g FROM a WHERE at > now() - INTERVAL '4 seconds'";
     now_union: "SELECT id FROM a WHERE at > now() - INTERVAL '4 seconds' UNION SELECT k FROM b WHERE ts <= now()";

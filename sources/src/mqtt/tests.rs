@@ -7,7 +7,7 @@ const COLUMNS: [(&str, &str); 3] = [("zone", "utf8"), ("door", "utf8"), ("open",
 fn refused(yaml: &str) -> (&'static str, String) {
     let finding = plan(&MqttSource, &stream(&COLUMNS, &[]), yaml, Path::new("/")).err().expect(yaml);
     assert!(finding.span.is_some(), "{finding}");
-    (finding.code, finding.message)
+    (finding.code, finding.message.clone())
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!   - { id: store, name: "Material store", floor: 0 }
 //! ```
 
-use crate::decode::{DEFAULT_MAX_PAYLOAD, Decoder, DecoderError, Format, is_date, is_timestamp};
+use crate::decode::{DEFAULT_MAX_PAYLOAD, Decoder, DecoderError, Format, is_date, micros};
 use crate::watched::Table;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use jarvis_runtime::arrival::Decoded;
@@ -154,7 +154,7 @@ fn type_of(value: &Node) -> Option<DataType> {
         (Some(_), ..) => DataType::Boolean,
         (_, Some(_), _) => DataType::Int64,
         (_, _, Some(_)) => DataType::Float64,
-        _ if scalar.value == ScalarValue::Text && is_timestamp(&scalar.text) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        _ if scalar.value == ScalarValue::Text && micros(&scalar.text).is_some() => DataType::Timestamp(TimeUnit::Microsecond, None),
         _ if scalar.value == ScalarValue::Text && is_date(&scalar.text) => DataType::Date32,
         _ => DataType::Utf8,
     })

@@ -1,6 +1,10 @@
 //! Keyed edges, arrangements and the join of two of them.
 
-use super::{Deltas, DeltaBuilder};
+use super::aggregate::partial::{Gathered, Partial};
+use super::aggregate::words::add_encoded;
+use super::aggregate::{Layout as Groups, PartialStream, Plan};
+use super::{DeltaBuilder, Deltas, Shared, StepError};
+use std::rc::Rc;
 use crate::columns::{Codec, Layout};
 use crate::delta::Delta;
 use crate::join::{Matches, TotalJoin};
@@ -140,6 +144,85 @@ pub fn join<'s>(left: Arrangement<'s>, right: Arrangement<'s>, name: &str, shape
     let codec = Codec::new(schema).expect("planning refuses columns that cannot be encoded");
     let matches = Rows { shape, codec, bytes: vec![], ends: vec![], times: vec![], diffs: vec![] };
     join_with_tactic::<_, _, _, Vec<Delta>>(left, right, name, TotalJoin::new(matches))
+}
+
+/// Pairs, added up per group as they are found: no row is made of a pair, nothing is decoded.
+struct Sums {
+    shape: JoinShape,
+    layout: Rc<Groups>,
+    workers: usize,
+    shared: Shared,
+    key: Vec<u8>,
+    gathered: Gathered,
+    words: Vec<i64>,
+}
+
+impl Sums {
+    fn flush(&mut self, out: &mut Vec<Partial>) {
+        let gathered = std::mem::take(&mut self.gathered);
+        gathered.deal(self.layout.words, self.workers, &self.words, vec![], out);
+        self.words.clear();
+    }
+    #[cold]
+    fn refuse(&self, time: u64, diff: i64) {
+        self.shared.error(StepError {
+            step: self.layout.owner.clone(),
+            code: "sum_range",
+            message: "a value of 2^125 or more does not fit a sum".into(),
+            input: "a pair of joined rows".into(),
+            time,
+            diff,
+            on_error: self.layout.on_error,
+        });
+    }
+}
+
+impl Matches<Vec<Partial>> for Sums {
+    #[inline]
+    fn pair(&mut self, key: &[u8], left: &[u8], right: &[u8], time: u64, diff: i64) {
+        self.key.clear();
+        for column in &self.layout.keys {
+            self.key.extend_from_slice(self.shape.slice(self.shape.parts[*column], key, left, right));
+        }
+        let group = self.gathered.group(&self.key, time) as usize;
+        let stride = self.layout.words;
+        if self.words.len() < (group + 1) * stride {
+            self.words.resize((group + 1) * stride, 0);
+        }
+        let words = &mut self.words[group * stride..][..stride];
+        words[0] += diff;
+        let mut fits = true;
+        for (call, plan) in &self.layout.calls {
+            let Plan::Sum { sum, at } = plan else { continue };
+            if *at > 0 {
+                let value = call.argument.map(|a| self.shape.slice(self.shape.parts[a], key, left, right));
+                fits &= add_encoded(*sum, value, diff, &mut words[*at..*at + sum.width()]);
+            }
+        }
+        if !fits {
+            self.refuse(time, diff);
+        }
+    }
+    fn take(&mut self) -> Option<Vec<Partial>> {
+        let mut out = vec![];
+        self.flush(&mut out);
+        (!out.is_empty()).then_some(out)
+    }
+}
+
+/// Whether pairs of a join can be added up without being decoded.
+pub fn adds_up(layout: &Groups, pairs: &SchemaRef) -> bool {
+    layout.calls.iter().all(|(call, plan)| match plan {
+        Plan::Sum { sum, .. } => call.filter.is_none() && sum.sliceable(call.argument.map(|a| pairs.field(a).data_type())),
+        _ => false,
+    })
+}
+
+/// Renders an inner join whose pairs are only added up.
+pub fn join_sums<'s>(left: Arrangement<'s>, right: Arrangement<'s>, name: &str, shape: JoinShape, layout: Rc<Groups>, shared: Shared) -> PartialStream<'s> {
+    let workers = left.stream.scope().peers();
+    let matches = Sums { shape, layout, workers, shared, key: vec![], gathered: Gathered::default(), words: vec![] };
+    join_with_tactic::<_, _, _, Vec<Partial>>(left, right, name, TotalJoin::new(matches))
 }
 
 /// The same rows with weights of opposite sign.

@@ -2,6 +2,7 @@
 //! computed again row by row, so that only that row leaves the results.
 
 use super::{DeltaBuilder, Deltas, Shared, StepError};
+use crate::columns::canonical;
 use crate::delta::Delta;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -36,7 +37,7 @@ impl Map {
         match &self.project {
             None => Ok(delta.clone()),
             Some(expressions) => {
-                let columns = evaluate(&delta.rows, expressions)?;
+                let columns = evaluate(&delta.rows, expressions)?.into_iter().map(canonical).collect();
                 Ok(delta.with_columns(self.schema.clone(), columns)?)
             }
         }

@@ -8,8 +8,8 @@ use crate::columns::Codec;
 use crate::delta::Delta;
 use crate::row::{Row, hash};
 use arrow::array::ArrayRef;
-use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
+use jarvis_plan::Input;
 use hashbrown::hash_map::Entry;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -21,18 +21,22 @@ type Change = (Row, u64, Option<Row>);
 type Timed = (u64, Change);
 
 /// Renders an upsert. Rows reach the worker that owns their key; the place of a row in its source decides which is newer.
-pub fn upsert<'s>(input: Stream<'s, u64, Vec<Fed>>, name: &str, schema: SchemaRef, key: &[usize], owner: &str, shared: Shared) -> Deltas<'s> {
-    let keys = Codec::of(&schema, key).expect("planning refuses keys that cannot be encoded");
-    let rows = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
-    let key = key.to_vec();
+pub fn upsert<'s>(input: Stream<'s, u64, Vec<Fed>>, name: &str, input_plan: &Input, owner: &str, shared: Shared) -> Deltas<'s> {
+    let schema = &input_plan.schema;
+    let held: Vec<usize> = input_plan.held.clone().unwrap_or_else(|| (0..schema.fields().len()).collect());
+    let key = input_plan.key.clone();
+    let keys = Codec::of(schema, &key).expect("planning refuses keys that cannot be encoded");
+    let rows = Codec::of(schema, &held).expect("planning refuses columns that cannot be encoded");
+    let codec = Codec::of(&jarvis_plan::lower::loose(schema), &held).expect("planning refuses columns that cannot be encoded");
     let changes = input.unary::<CapacityContainerBuilder<Vec<Timed>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
         move |input, output| {
             input.for_each_stamp(|capability, data| {
                 let mut session = output.session(&capability);
                 for Fed { delta, place } in data.flat_map(|d| d.drain(..)) {
-                    let columns: Vec<ArrayRef> = key.iter().map(|k| delta.rows.column(*k).clone()).collect();
-                    let keys = keys.encode(&columns, delta.len()).expect("keys have the stream's schema");
-                    let values = rows.encode(delta.rows.columns(), delta.len()).expect("rows have the stream's schema");
+                    let delta = delta.canonical();
+                    let pick = |columns: &[usize]| columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>();
+                    let keys = keys.encode(&pick(&key), delta.len()).expect("keys have the stream's schema");
+                    let values = rows.encode(&pick(&held), delta.len()).expect("rows have the stream's schema");
                     for (i, (k, v)) in keys.into_iter().zip(values).enumerate() {
                         session.give((delta.times[i], (k, place + i as u64, (delta.diffs[i] > 0).then_some(v))));
                     }
@@ -41,7 +45,6 @@ pub fn upsert<'s>(input: Stream<'s, u64, Vec<Fed>>, name: &str, schema: SchemaRe
         }
     });
     let gauge = shared.gauge(format!("{owner}/{name}"));
-    let codec = Codec::new(schema).expect("planning refuses columns that cannot be encoded");
     let exchange = Exchange::new(|c: &Timed| hash(c.1.0.bytes()));
     changes.unary_frontier::<DeltaBuilder, _, _, _>(exchange, name, move |_, _| {
         let mut newest: HashMap<Row, Row, foldhash::fast::FixedState> = HashMap::default();

@@ -22,7 +22,6 @@ impl Lowering<'_> {
         let nulls_match = join.null_equality == NullEquality::NullEqualsNull;
         let sides = Sides { left, right, nulls_match };
         let pairs_schema = pair_schema(join)?;
-        let width = sides.left.width;
         let lowered = match join.join_type {
             JoinType::Inner => {
                 let node = self.pairs(&sides, &loose(join.schema.as_arrow()));
@@ -40,7 +39,6 @@ impl Lowering<'_> {
             JoinType::LeftMark => self.marked(&sides.left, &sides, join, &pairs_schema, true)?,
             JoinType::RightMark => self.marked(&sides.right, &sides, join, &pairs_schema, false)?,
         };
-        let _ = width;
         let schema = loose(join.schema.as_arrow());
         let node = self.rename(lowered, schema)?;
         Ok(Lowered::plain(node))
@@ -69,14 +67,7 @@ impl Lowering<'_> {
         let node = self.pairs(sides, &loose(pairs.as_arrow()));
         match &join.filter {
             None => Ok(node),
-            Some(filter) => {
-                if crate::now::mentions_now(filter) {
-                    return refuse("now() in the ON of an outer join is not kept up to date", "filter the side by now() in a subquery first", "now");
-                }
-                let condition = physical(filter, pairs)?;
-                let schema = self.graph.schema(node).clone();
-                Ok(self.add(Op::Map { input: node, filter: Some(condition), project: None }, schema, "filter"))
-            }
+            Some(filter) => Ok(self.conditions(Lowered::plain(node), filter, pairs)?.node),
         }
     }
 

@@ -324,7 +324,28 @@ pub(crate) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
             "now",
         );
     }
+    if let Some(name) = volatile(expr) {
+        let help = "a row that is taken back must get the value that it got when it came; let a source bring the value";
+        return refuse(format!("{name}() gives another value at each call"), help, &name);
+    }
     create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+}
+
+/// A function in the expression that is not determined by its arguments.
+fn volatile(expr: &Expr) -> Option<String> {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut found = None;
+    // The closure never fails.
+    let _ = expr.apply(|e| {
+        if let Expr::ScalarFunction(f) = e
+            && f.func.signature().volatility == datafusion::logical_expr::Volatility::Volatile
+        {
+            found = Some(f.func.name().to_string());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 /// A node's own columns as a schema for expressions by name; names that occur twice cannot be referred to.

@@ -21,7 +21,9 @@ use arrow::datatypes::{DataType, SchemaRef};
 use jarvis_plan::{Aggregate, Call, Function, Node};
 use partial::{Partial, Partials};
 use state::Groups;
+use std::rc::Rc;
 use std::sync::Arc;
+use timely::dataflow::Stream;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
@@ -106,15 +108,14 @@ fn value_codec(call: &Call, input: &SchemaRef) -> Codec {
     Codec::ordered(Arc::new(Schema::new(fields)), &options).expect("planning refuses values that cannot be encoded")
 }
 
-/// Renders an aggregate.
-pub fn aggregate<'s>(input: Deltas<'s>, clock: Clock<'s>, name: &str, layout: Layout, shared: Shared) -> Deltas<'s> {
+/// Groups on their way to the workers that own them.
+pub type PartialStream<'s> = Stream<'s, u64, Vec<Partial>>;
+
+/// Adds up batches on the worker where they are.
+pub fn partials<'s>(input: Deltas<'s>, name: &str, layout: Rc<Layout>, shared: Shared) -> PartialStream<'s> {
     let peers = input.scope().peers();
-    let index = input.scope().index();
-    let layout = std::rc::Rc::new(layout);
-    let sender = layout.clone();
-    let errors = shared.clone();
-    let partials = input.unary::<CapacityContainerBuilder<Vec<Partial>>, _, _, _>(Pipeline, &format!("{name}: partial"), move |_, _| {
-        let mut gather = Partials::new(sender, peers, errors);
+    input.unary::<CapacityContainerBuilder<Vec<Partial>>, _, _, _>(Pipeline, &format!("{name}: partial"), move |_, _| {
+        let mut gather = Partials::new(layout, peers, shared);
         move |input, output| {
             input.for_each_stamp(|capability, data| {
                 for delta in data.flat_map(|d| d.drain(..)) {
@@ -126,7 +127,13 @@ pub fn aggregate<'s>(input: Deltas<'s>, clock: Clock<'s>, name: &str, layout: La
                 }
             });
         }
-    });
+    })
+}
+
+/// Adds partials to the groups that this worker owns.
+pub fn aggregate<'s>(partials: PartialStream<'s>, clock: Clock<'s>, name: &str, layout: Rc<Layout>, shared: Shared) -> Deltas<'s> {
+    let peers = partials.scope().peers();
+    let index = partials.scope().index();
     let gauge = shared.gauge(format!("{}/{name}", layout.owner));
     let owns_global = layout.is_global() && hash(&[]) as usize % peers == index;
     let exchange = Exchange::new(|p: &Partial| p.worker as u64);

@@ -23,6 +23,77 @@ pub struct Partial {
     pub values: Vec<(u32, u16, Row, i64)>,
 }
 
+/// Groups that are being added up: by key and time, in a hash table that makes a row only for a new group.
+#[derive(Default)]
+pub struct Gathered {
+    /// Key, time and hash of the key.
+    keys: Vec<(Row, u64, u64)>,
+    table: HashTable<u32>,
+}
+
+#[inline]
+fn mix(place: u64, time: u64) -> u64 {
+    place ^ time.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Gathered {
+    /// The number of the group of a key at a time.
+    #[inline]
+    pub fn group(&mut self, key: &[u8], time: u64) -> u32 {
+        let place = hash(key);
+        let keys = &mut self.keys;
+        let found = self.table.find(mix(place, time), |g| {
+            let (k, t, _) = &keys[*g as usize];
+            *t == time && k.bytes() == key
+        });
+        if let Some(group) = found {
+            return *group;
+        }
+        let group = keys.len() as u32;
+        keys.push((Row::new(key), time, place));
+        self.table.insert_unique(mix(place, time), group, |g| mix(keys[*g as usize].2, keys[*g as usize].1));
+        group
+    }
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+    /// Deals the groups out by time and by the worker that owns them; groups that add up to nothing are left out
+    /// unless values go with them.
+    pub fn deal(self, stride: usize, workers: usize, words: &[i64], values: Vec<(u32, u16, Row, i64)>, out: &mut Vec<Partial>) {
+        let first = out.len();
+        let keep_zero = !values.is_empty();
+        let mut place = Vec::with_capacity(self.keys.len());
+        for (i, (key, time, hash)) in self.keys.into_iter().enumerate() {
+            let words = &words[i * stride..(i + 1) * stride];
+            if !keep_zero && words.iter().all(|w| *w == 0) {
+                place.push((0, 0));
+                continue;
+            }
+            let worker = (hash as usize % workers) as u32;
+            // A batch holds few times, in order, so the last partials are the ones wanted.
+            let found = out[first..].iter().rposition(|p| p.time == time && p.worker == worker);
+            let at = match found {
+                Some(p) => first + p,
+                None => {
+                    out.push(Partial { worker, time, ..Default::default() });
+                    out.len() - 1
+                }
+            };
+            let partial = &mut out[at];
+            place.push((at, partial.keys.len() as u32));
+            partial.keys.push(key);
+            partial.words.extend_from_slice(words);
+        }
+        for (group, bag, row, diff) in values {
+            let (at, position) = place[group as usize];
+            out[at].values.push((position, bag, row, diff));
+        }
+    }
+}
+
 /// Adds up batches.
 pub struct Partials {
     layout: Rc<Layout>,
@@ -41,14 +112,14 @@ impl Partials {
     /// Adds a batch; rows that do not fit an aggregate are reported and left out.
     pub fn add(&mut self, delta: &Delta) {
         let grouped = Grouped::new(&self.layout, delta);
-        let mut words = vec![0i64; grouped.keys.len() * self.layout.words];
+        let mut words = vec![0i64; grouped.groups.len() * self.layout.words];
         let failed = self.add_words(delta, &grouped, &mut words);
         if !failed.is_empty() {
             self.retry(delta, failed);
             return;
         }
         let values = self.values(delta, &grouped);
-        self.split(grouped, words, values);
+        grouped.groups.deal(self.layout.words, self.workers, &words, values, &mut self.ready);
     }
     fn retry(&mut self, delta: &Delta, failed: Vec<usize>) {
         let bad = delta.take(&failed).expect("positions lie within the batch");
@@ -106,37 +177,11 @@ impl Partials {
                 }
             }
             if let (true, Plan::Best { greatest, .. }) = (best, plan) {
-                found = best_of_each(found, grouped.keys.len(), *greatest);
+                found = best_of_each(found, grouped.groups.len(), *greatest);
             }
             out.append(&mut found);
         }
         out
-    }
-    /// Deals the groups out by time and by the worker that owns them.
-    fn split(&mut self, grouped: Grouped, words: Vec<i64>, values: Vec<(u32, u16, Row, i64)>) {
-        let stride = self.layout.words;
-        let first = self.ready.len();
-        // A batch holds few times, in order, so the last partials are the ones wanted.
-        let mut place = Vec::with_capacity(grouped.keys.len());
-        for (i, (key, time, hash)) in grouped.keys.into_iter().enumerate() {
-            let worker = (hash as usize % self.workers) as u32;
-            let found = self.ready[first..].iter().rposition(|p| p.time == time && p.worker == worker);
-            let at = match found {
-                Some(p) => first + p,
-                None => {
-                    self.ready.push(Partial { worker, time, ..Default::default() });
-                    self.ready.len() - 1
-                }
-            };
-            let partial = &mut self.ready[at];
-            place.push((at, partial.keys.len() as u32));
-            partial.keys.push(key);
-            partial.words.extend_from_slice(&words[i * stride..(i + 1) * stride]);
-        }
-        for (group, bag, row, diff) in values {
-            let (at, position) = place[group as usize];
-            self.ready[at].values.push((position, bag, row, diff));
-        }
     }
 }
 
@@ -159,46 +204,20 @@ fn best_of_each(values: Vec<(u32, u16, Row, i64)>, groups: usize, greatest: bool
 
 /// Which group each row of a batch belongs to.
 struct Grouped {
-    /// Key, time and hash of the key.
-    keys: Vec<(Row, u64, u64)>,
+    groups: Gathered,
     of_row: Vec<u32>,
 }
 
 impl Grouped {
     fn new(layout: &Layout, delta: &Delta) -> Self {
         let columns: Vec<ArrayRef> = layout.keys.iter().map(|k| delta.rows.column(*k).clone()).collect();
-        let mut grouped = Grouped { keys: vec![], of_row: Vec::with_capacity(delta.len()) };
-        let mut table: HashTable<u32> = HashTable::new();
-        if columns.is_empty() {
-            for i in 0..delta.len() {
-                grouped.place(&mut table, &[], delta.times[i]);
-            }
+        let mut groups = Gathered::default();
+        let of_row = if columns.is_empty() {
+            delta.times.iter().map(|t| groups.group(&[], *t)).collect()
         } else {
             let rows = layout.key_codec.encode_flat(&columns).expect("planning refuses keys that cannot be encoded");
-            for (row, time) in rows.iter().zip(&delta.times) {
-                grouped.place(&mut table, row.data(), *time);
-            }
-        }
-        grouped
-    }
-    #[inline]
-    fn place(&mut self, table: &mut HashTable<u32>, key: &[u8], time: u64) {
-        let place = hash(key);
-        let mixed = place ^ time.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let keys = &mut self.keys;
-        let found = table.find(mixed, |g| {
-            let (k, t, _) = &keys[*g as usize];
-            *t == time && k.bytes() == key
-        });
-        let group = match found {
-            Some(g) => *g,
-            None => {
-                let g = keys.len() as u32;
-                keys.push((Row::new(key), time, place));
-                table.insert_unique(mixed, g, |g| keys[*g as usize].2 ^ keys[*g as usize].1.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-                g
-            }
+            rows.iter().zip(&delta.times).map(|(row, time)| groups.group(row.data(), *time)).collect()
         };
-        self.of_row.push(group);
+        Grouped { groups, of_row }
     }
 }

@@ -48,6 +48,15 @@ impl Sum {
             _ => return None,
         })
     }
+    /// Whether [`add_encoded`] can read a column of this type.
+    pub fn sliceable(self, argument: Option<&DataType>) -> bool {
+        match self {
+            Sum::Rows | Sum::Values => true,
+            Sum::Integer => argument == Some(&DataType::Int64),
+            Sum::Float => argument == Some(&DataType::Float64),
+            Sum::Decimal | Sum::Truth => false,
+        }
+    }
     /// Words taken.
     pub fn width(self) -> usize {
         match self {
@@ -152,6 +161,32 @@ pub fn add(sum: Sum, column: Option<&ArrayRef>, keep: impl Fn(usize) -> bool, ta
         }
     }
     failed
+}
+
+/// Adds one value, given as its row encoding, `diff` times; false if it does not fit. For columns of type
+/// [`Sum::sliceable`].
+#[inline]
+pub fn add_encoded(sum: Sum, encoded: Option<&[u8]>, diff: i64, words: &mut [i64]) -> bool {
+    // The first byte of a null is 0 in every encoding.
+    let null = encoded.is_some_and(|b| b[0] == 0);
+    let bits = || encoded.and_then(|b| b.get(1..9)).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes);
+    match sum {
+        Sum::Rows => words[0] += diff,
+        _ if null => {}
+        Sum::Values => words[0] += diff,
+        Sum::Integer => {
+            words[0] += diff;
+            words[1] = words[1].wrapping_add(((bits() ^ (1 << 63)) as i64).wrapping_mul(diff));
+        }
+        Sum::Float => {
+            let bits = bits();
+            // The encoding flips the sign bit of positive numbers and all bits of negative ones.
+            let value = f64::from_bits(if bits >> 63 == 1 { bits ^ (1 << 63) } else { !bits });
+            return add_float(words, value, diff);
+        }
+        Sum::Decimal | Sum::Truth => unreachable!("not sliceable"),
+    }
+    true
 }
 
 /// Adds `value` `diff` times; false if it does not fit.

@@ -1,0 +1,139 @@
+//! The same graph with less work: columns that nobody reads are not held, and projections are done by the step before
+//! them. Nodes keep their places, so names and outputs stay valid; steps that became part of others are no longer live.
+
+use crate::graph::*;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::physical_expr::expressions::Column;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Simplifies a graph whose outputs are set.
+pub fn simplify(graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    merge_maps(&mut graph);
+    project_in_joins(&mut graph);
+    prune_inputs(&mut graph);
+    graph
+}
+
+/// How many steps and outputs read each node.
+fn readers(graph: &Graph) -> Vec<usize> {
+    let mut count = vec![0; graph.nodes.len()];
+    for node in graph.live() {
+        for u in graph.upstream(node) {
+            count[u] += 1;
+        }
+    }
+    for output in &graph.outputs {
+        count[output.node] += 1;
+    }
+    count
+}
+
+/// The positions that a projection of mere columns takes.
+fn plain_columns(project: &[Expression]) -> Option<Vec<usize>> {
+    project.iter().map(|e| e.downcast_ref::<Column>().map(Column::index)).collect()
+}
+
+/// A projection behind a step that only filters, or only picks columns, becomes part of it.
+fn merge_maps(graph: &mut Graph) {
+    let readers = readers(graph);
+    for id in graph.live() {
+        let Op::Map { input, filter, project } = graph.nodes[id].op.clone() else { continue };
+        if readers[input] != 1 || graph.nodes[input].on_error != graph.nodes[id].on_error {
+            continue;
+        }
+        let Op::Map { input: before, filter: first, project: picked } = graph.nodes[input].op.clone() else { continue };
+        let merged = match (&picked, &filter) {
+            // Rows pass the first filter before anything else is computed, as they did.
+            (None, None) => Some((first, project)),
+            (Some(columns), _) if first.is_none() => plain_columns(columns).map(|columns| {
+                let moved = |e: &Expression| moved(e, &|c| columns[c]);
+                let project = match &project {
+                    Some(list) => list.iter().map(moved).collect(),
+                    None => picked.clone().unwrap_or_default(),
+                };
+                (filter.as_ref().map(moved), Some(project))
+            }),
+            _ => None,
+        };
+        if let Some((filter, project)) = merged {
+            graph.nodes[id].op = Op::Map { input: before, filter, project };
+        }
+    }
+}
+
+/// A join puts out just the columns that the projection behind it takes.
+fn project_in_joins(graph: &mut Graph) {
+    let readers = readers(graph);
+    for id in graph.live() {
+        let Op::Map { input, filter: None, project: Some(project) } = &graph.nodes[id].op else { continue };
+        let (input, Some(columns)) = (*input, plain_columns(project)) else { continue };
+        if readers[input] != 1 {
+            continue;
+        }
+        if let Op::Join { left, right, left_key, right_key, nulls_match, output } = graph.nodes[input].op.clone() {
+            let output = columns.iter().map(|c| output[*c]).collect();
+            graph.nodes[id].op = Op::Join { left, right, left_key, right_key, nulls_match, output };
+            graph.nodes[id].label = graph.nodes[input].label.clone();
+        }
+    }
+}
+
+/// An upsert holds only the columns that are read.
+fn prune_inputs(graph: &mut Graph) {
+    let live = graph.live();
+    for id in live.clone() {
+        let Op::Input(index) = graph.nodes[id].op else { continue };
+        if graph.inputs[index].key.is_empty() || graph.outputs.iter().any(|o| o.node == id) {
+            continue;
+        }
+        let consumers: Vec<NodeId> = live.iter().copied().filter(|n| graph.upstream(*n).contains(&id)).collect();
+        let Some(needed) = needed(graph, &consumers) else { continue };
+        let width = graph.nodes[id].schema.fields().len();
+        if needed.len() == width || needed.is_empty() {
+            continue;
+        }
+        let needed: Vec<usize> = needed.into_iter().collect();
+        let place = |c: usize| needed.iter().position(|n| *n == c).unwrap_or(0);
+        for consumer in consumers {
+            if let Op::Map { filter, project, .. } = &mut graph.nodes[consumer].op {
+                *filter = filter.as_ref().map(|e| moved(e, &place));
+                *project = project.as_ref().map(|list| list.iter().map(|e| moved(e, &place)).collect());
+            }
+        }
+        if let Ok(schema) = graph.nodes[id].schema.project(&needed) {
+            graph.nodes[id].schema = Arc::new(schema);
+            graph.inputs[index].held = Some(needed);
+        }
+    }
+}
+
+/// The columns that projections read; `None` if something else reads the node.
+fn needed(graph: &Graph, consumers: &[NodeId]) -> Option<BTreeSet<usize>> {
+    let mut needed = BTreeSet::new();
+    for consumer in consumers {
+        let Op::Map { filter, project: Some(project), .. } = &graph.nodes[*consumer].op else { return None };
+        for expression in filter.iter().chain(project) {
+            // The closure never fails.
+            let _ = expression.apply(|e| {
+                if let Some(column) = e.downcast_ref::<Column>() {
+                    needed.insert(column.index());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+    }
+    Some(needed)
+}
+
+/// The expression over columns that stand elsewhere.
+fn moved(expression: &Expression, place: &dyn Fn(usize) -> usize) -> Expression {
+    let moved = expression.clone().transform(|e| {
+        Ok(match e.downcast_ref::<Column>() {
+            Some(column) => Transformed::yes(Arc::new(Column::new(column.name(), place(column.index()))) as Expression),
+            None => Transformed::no(e),
+        })
+    });
+    moved.map_or_else(|_| expression.clone(), |t| t.data)
+}

@@ -1,0 +1,79 @@
+//! Listens to the broker as anybody could, and prints what it hears.
+
+use crate::terminal;
+use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
+use serde_json::{Map, Value};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const TOPIC: &str = "jarvis/alerts/#";
+/// What an event says beside the row; a column of that name makes it `_name`.
+const ABOUT: [&str; 5] = ["event", "id", "of", "time", "expires"];
+const LARGEST_PACKET: usize = 1 << 20;
+
+/// Prints a line for every alert until the runtime ends.
+pub async fn print(broker: SocketAddr) {
+    let mut options = MqttOptions::new("jarvis-demo-alerts", broker.ip().to_string(), broker.port());
+    options.set_max_packet_size(LARGEST_PACKET, LARGEST_PACKET).set_keep_alive(Duration::from_secs(30));
+    let (client, mut events) = AsyncClient::new(options, 16);
+    loop {
+        match events.poll().await {
+            // The broker forgets who was here before: subscribed at each connection.
+            Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                if let Err(error) = client.try_subscribe(TOPIC, QoS::AtLeastOnce) {
+                    tracing::warn!(%error, "alerts cannot be listened to");
+                }
+            }
+            Ok(Event::Incoming(Incoming::Publish(message))) => {
+                if let Err(error) = terminal::print(&line(&message.topic, &message.payload)) {
+                    tracing::warn!(%error, "alerts cannot be printed");
+                    return;
+                }
+            }
+            Ok(_) => {}
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
+}
+
+/// `10:00:00  raised   jarvis/alerts/heat/mk4s-1/tool0  over=30.0`
+fn line(topic: &str, payload: &[u8]) -> String {
+    let Ok(Value::Object(event)) = serde_json::from_slice(payload) else {
+        return format!("{topic} {}", String::from_utf8_lossy(payload));
+    };
+    let about = |name: &str| event.get(&key(&event, name)).map(super::super::tap::text).unwrap_or_default();
+    let time = about("time");
+    let clock = time.split_once('T').map_or("", |(_, clock)| clock.get(..8).unwrap_or(clock));
+    let is_about = |column: &str| ABOUT.iter().any(|name| key(&event, name) == column);
+    let fields = event.iter().filter(|(column, _)| !is_about(column));
+    let fields: Vec<String> = fields.map(|(column, value)| format!("{column}={}", super::super::tap::text(value))).collect();
+    format!("{clock}  {:<7}  {topic}  {}", about("event"), fields.join(" ")).trim_end().to_owned()
+}
+
+/// The key under which the event says something about itself.
+fn key(event: &Map<String, Value>, name: &str) -> String {
+    let moved = format!("_{name}");
+    if event.contains_key(&moved) { moved } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_one_line() {
+        let payload = br#"{"event":"raised","id":"ab","time":"2026-11-22T10:00:00.5Z","tool":"t0","over":30.0}"#;
+        assert_eq!(line("jarvis/alerts/heat/t0", payload), "10:00:00  raised   jarvis/alerts/heat/t0  tool=t0 over=30.0");
+    }
+
+    #[test]
+    fn a_column_called_id_is_a_field() {
+        let payload = br#"{"event":"cleared","_id":"ab","of":"cd","time":"2026-11-22T10:00:00Z","id":7}"#;
+        assert_eq!(line("t", payload), "10:00:00  cleared  t  id=7");
+    }
+
+    #[test]
+    fn anything_else_is_printed_as_it_is() {
+        assert_eq!(line("t", b"hello"), "t hello");
+    }
+}
