@@ -1,0 +1,167 @@
+//! Running the binary: in a folder of its own, to its end or as an instance that answers.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Only there so that a test that waits in vain ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with files, in which `jarvis` is run.
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn with(files: &[(&str, &str)]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for (name, text) in files {
+            folder.write(name, text);
+        }
+        folder
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let file = self.path(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jarvis"));
+        command.args(arguments).current_dir(self.0.path());
+        for name in ["JARVIS_MQTT", "JARVIS_LISTEN", "RUST_LOG", "RUST_BACKTRACE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub fn jarvis(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// As [`Folder::jarvis`], but it must succeed; gives the standard output.
+    pub fn fine(&self, arguments: &[&str]) -> String {
+        let output = self.jarvis(arguments);
+        assert!(output.status.success(), "jarvis {arguments:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The folder of this repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until `look` finds something.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A `jarvis` that runs until it is told to stop.
+pub struct Instance {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Instance {
+    pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        let mut child = folder.command(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (stderr, shared) = (child.stderr.take().unwrap(), said.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut said = shared.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        Self { child, said }
+    }
+
+    /// With a broker of its own and an HTTP port; gives both.
+    pub fn with_broker(folder: &Folder, pipelines: &str) -> (Self, u16, SocketAddr) {
+        let port = free_port();
+        let broker = format!("--embedded-broker=127.0.0.1:{port}");
+        let instance = Self::start(folder, &["run", pipelines, &broker, "--listen", "127.0.0.1:0", "--data", "data"]);
+        let at = instance.address();
+        (instance, port, at)
+    }
+
+    /// Where it answers.
+    pub fn address(&self) -> SocketAddr {
+        self.wait_to_say("http://");
+        let said = self.said();
+        said.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// What it has said so far, on the standard error.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub fn wait_to_say(&self, words: &str) {
+        let begun = Instant::now();
+        while !self.said().contains(words) {
+            assert!(begun.elapsed() < PATIENCE, "it never says {words:?}, but:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks it to stop, as service managers do.
+    pub fn terminate(mut self) -> ExitStatus {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        wait_for("the end of the process", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a request; gives the status and the body.
+pub fn http(at: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+pub fn get(at: SocketAddr, path: &str) -> (u16, String) {
+    http(at, &format!("GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n"))
+}
