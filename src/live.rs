@@ -90,11 +90,11 @@ async fn stop_when_asked(mut stops: mpsc::Receiver<()>, control: mpsc::Sender<Co
     }
 }
 
-/// Starts an MQTT broker in this process; gives its address.
+/// Starts an MQTT broker in this process.
 ///
 /// # Errors
 /// The address is taken.
-pub fn start_broker(address: SocketAddr) -> anyhow::Result<SocketAddr> {
-    jarvis_sources::start_embedded_broker(address)
-        .with_context(|| format!("no MQTT broker can listen on {address}: choose another with --embedded-broker=ADDRESS"))
+pub fn start_broker(address: SocketAddr) -> anyhow::Result<()> {
+    jarvis_sources::start_embedded_broker(address).context("there is no MQTT broker")?;
+    Ok(())
 }

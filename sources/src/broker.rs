@@ -5,7 +5,7 @@
 
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -80,12 +80,22 @@ fn wait_for(address: SocketAddr, server: &JoinHandle<()>) -> Result<(), BrokerEr
         other => other,
     };
     while Instant::now() < until && !server.is_finished() {
-        if TcpStream::connect_timeout(&reachable, Duration::from_millis(100)).is_ok() {
+        if greet(reachable).is_ok() {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(2));
     }
     Err(BrokerError::NotStarted { address })
+}
+
+/// Connects as an MQTT client does. A connection without a greeting would stand as an error in the broker's log.
+fn greet(address: SocketAddr) -> io::Result<()> {
+    // CONNECT, MQTT 3.1.1, clean session, keep-alive of 10 s, client id `probe` (section 3.1 of the standard).
+    const CONNECT: &[u8] = b"\x10\x11\0\x04MQTT\x04\x02\0\x0a\0\x05probe";
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(100))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(CONNECT)?;
+    stream.read_exact(&mut [0; 4])
 }
 
 fn config(listen: SocketAddr) -> Config {

@@ -22,8 +22,8 @@ pub use raw::RawError;
 pub(crate) use rows::Rows;
 
 use arrow::datatypes::SchemaRef;
-pub(crate) use fault::{SHOWN_INPUT, shown};
 use fault::{Fault, Outcome, too_large};
+pub(crate) use fault::{SHOWN_INPUT, shown};
 use jarvis_runtime::arrival::Decoded;
 use json::JsonDecoder;
 use raw::RawDecoder;

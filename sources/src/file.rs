@@ -83,7 +83,8 @@ impl SourceKind for FileSource {
             Ok(options) => options,
             Err(diagnostic) => return Some(Err(diagnostic.into())),
         };
-        FileOfRows::new(&options.path, options.format, options.max_payload, context).map_or_else(|d| Some(Err(d.into())), |f| f.infer())
+        FileOfRows::new(&options.path, options.format, options.max_payload, context)
+            .map_or_else(|d| Some(Err(d.into())), |f| f.infer())
     }
 
     fn plan(&self, stream: &StreamSpec, options: &Node, context: &PlanContext) -> Result<SourcePlan, Diagnostics> {
@@ -110,9 +111,12 @@ impl FileOfRows {
         context: &PlanContext,
     ) -> Result<Self, Diagnostic> {
         let format = format.or_else(|| FileFormat::of_ending(written)).ok_or_else(|| {
-            Diagnostic::error("file_format", format!("the ending of {} does not say how the file is written", written.display()))
-                .at(&written.span)
-                .help("add `format: json`, `format: csv` or `format: parquet`")
+            Diagnostic::error(
+                "file_format",
+                format!("the ending of {} does not say how the file is written", written.display()),
+            )
+            .at(&written.span)
+            .help("add `format: json`, `format: csv` or `format: parquet`")
         })?;
         Ok(Self { path: context.resolve(written), written: written.clone(), format, limit })
     }
@@ -147,7 +151,9 @@ impl FileOfRows {
                 ("file_not_found", "create the file, or correct the path: it starts at the folder of this YAML file")
             }
             OpenError::Io { .. } => ("file", "make sure that jarvis may read the file"),
-            OpenError::Header { .. } => ("file_header", "the first line must name the columns of the schema, separated by commas"),
+            OpenError::Header { .. } => {
+                ("file_header", "the first line must name the columns of the schema, separated by commas")
+            }
             OpenError::Parquet { .. } => ("file_parquet", "compare the file's columns with the schema"),
             OpenError::Decoder(_) => ("unsupported_type", "change the type of the column"),
         };

@@ -58,11 +58,16 @@ impl SourceKind for GenerateSource {
     fn plan(&self, stream: &StreamSpec, options: &Node, _: &PlanContext) -> Result<SourcePlan, Diagnostics> {
         let read: Options = options.parse()?;
         let mut findings = Diagnostics::default();
-        let refuse = |message: &str, help: &str| Diagnostic::error("wrong_value", message).at(options.span()).help(help);
+        let refuse =
+            |message: &str, help: &str| Diagnostic::error("wrong_value", message).at(options.span()).help(help);
         match (read.rate, read.count) {
-            (None, None) => findings.push(refuse("neither `rate` nor `count` is set", "add how many rows per second, or how many rows")),
+            (None, None) => findings
+                .push(refuse("neither `rate` nor `count` is set", "add how many rows per second, or how many rows")),
             (Some(rate), _) if !(rate > 0.0 && rate <= HIGHEST_RATE) => {
-                findings.push(refuse("`rate` must be above 0 and at most 10,000,000 rows per second", "choose another rate"));
+                findings.push(refuse(
+                    "`rate` must be above 0 and at most 10,000,000 rows per second",
+                    "choose another rate",
+                ));
             }
             _ => {}
         }
@@ -94,15 +99,20 @@ impl Rows {
                     match Field::new(column.name(), generator.value.clone(), whole, options.seed) {
                         Ok(field) => fields.push(field),
                         Err(message) => findings.push(
-                            Diagnostic::error("wrong_value", message).at(&generator.span).help("change the values of this generator"),
+                            Diagnostic::error("wrong_value", message)
+                                .at(&generator.span)
+                                .help("change the values of this generator"),
                         ),
                     }
                 }
                 None if column.is_nullable() => {}
                 None => findings.push(
-                    Diagnostic::error("missing_key", format!("`fields` says nothing about the column `{}`", column.name()))
-                        .at(node.span())
-                        .help("add how its values are made, or let it be null with a `?` after its type"),
+                    Diagnostic::error(
+                        "missing_key",
+                        format!("`fields` says nothing about the column `{}`", column.name()),
+                    )
+                    .at(node.span())
+                    .help("add how its values are made, or let it be null with a `?` after its type"),
                 ),
             }
         }
@@ -110,7 +120,11 @@ impl Rows {
         for (name, generator) in &options.fields {
             if !columns().any(|column| column == name) {
                 let message = format!("the stream has no column `{name}`");
-                findings.push(Diagnostic::error("unknown_column", message).at(&generator.span).suggest(name, columns(), "add it to the `schema`"));
+                findings.push(Diagnostic::error("unknown_column", message).at(&generator.span).suggest(
+                    name,
+                    columns(),
+                    "add it to the `schema`",
+                ));
             }
         }
         Self { stream: stream.clone(), fields }

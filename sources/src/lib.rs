@@ -24,7 +24,13 @@ use jarvis_runtime::kinds::SourceKind;
 
 /// All kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn SourceKind>> {
-    vec![Box::new(FileSource), Box::new(GenerateSource), Box::new(MqttSource), Box::new(TableSource), Box::new(TimerSource)]
+    vec![
+        Box::new(FileSource),
+        Box::new(GenerateSource),
+        Box::new(MqttSource),
+        Box::new(TableSource),
+        Box::new(TimerSource),
+    ]
 }
 
 #[cfg(test)]

@@ -114,12 +114,15 @@ impl SourceKind for MqttSource {
             tls: read.tls,
             keep_alive: read.keep_alive,
         };
-        let settings = broker_settings(broker, &stream.name, "in", context).map_err(|finding| finding.at(options.span()));
+        let settings =
+            broker_settings(broker, &stream.name, "in", context).map_err(|finding| finding.at(options.span()));
         let settings = findings.keep(settings);
         let captured: Vec<usize> = patterns.first().map(|pattern| pattern.columns().collect()).unwrap_or_default();
         let decoder = Decoder::new(stream.schema.clone(), &stream.key, read.format, &captured, read.max_payload);
         let decoder = decoder.map_err(|error| {
-            Diagnostic::error("format", error.to_string()).at(options.span()).help("change the `schema`, the `topic` or the `format`")
+            Diagnostic::error("format", error.to_string())
+                .at(options.span())
+                .help("change the `schema`, the `topic` or the `format`")
         });
         match (qos, settings, findings.keep(decoder)) {
             (Some(qos), Some(settings), Some(decoder)) if findings.is_empty() => {
@@ -135,9 +138,12 @@ fn qos(qos: &Spanned<u8>) -> Result<QoS, Diagnostic> {
     match qos.value {
         0 => Ok(QoS::AtMostOnce),
         1 => Ok(QoS::AtLeastOnce),
-        other => Err(Diagnostic::error("wrong_value", format!("`qos` is {other}; jarvis reads with 0 (at most once) or 1 (at least once)"))
-            .at(&qos.span)
-            .help("write `qos: 1`: messages published with QoS 2 then arrive with QoS 1")),
+        other => Err(Diagnostic::error(
+            "wrong_value",
+            format!("`qos` is {other}; jarvis reads with 0 (at most once) or 1 (at least once)"),
+        )
+        .at(&qos.span)
+        .help("write `qos: 1`: messages published with QoS 2 then arrive with QoS 1")),
     }
 }
 
@@ -164,7 +170,11 @@ fn topics(node: &Node, stream: &StreamSpec, findings: &mut Diagnostics) -> Vec<T
                 };
                 if patterns.first().is_some_and(|first| columns(first) != columns(&pattern)) {
                     let message = "all topics of a source must capture the same columns";
-                    findings.push(Diagnostic::error("topic", message).at(node.span()).help("write two sources, or the same `{names}` in each topic"));
+                    findings.push(
+                        Diagnostic::error("topic", message)
+                            .at(node.span())
+                            .help("write two sources, or the same `{names}` in each topic"),
+                    );
                 }
                 patterns.push(pattern);
             }

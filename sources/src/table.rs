@@ -49,9 +49,12 @@ impl Options {
         match (&self.path, &self.facility) {
             (Some(path), None) => FileOfRows::new(path, self.format, DEFAULT_MAX_PAYLOAD, context).map(Place::File),
             (None, Some(section)) => Section::new(section, context).map(Place::Facility),
-            _ => Err(Diagnostic::error("table_place", "a table is read from `path` or from `facility`: exactly one of them")
-                .at(node.span())
-                .help("write `table: { path: limits.csv }` or `table: { facility: zones }`")),
+            _ => Err(Diagnostic::error(
+                "table_place",
+                "a table is read from `path` or from `facility`: exactly one of them",
+            )
+            .at(node.span())
+            .help("write `table: { path: limits.csv }` or `table: { facility: zones }`")),
         }
     }
 }
@@ -81,7 +84,11 @@ impl SourceKind for TableSource {
                 let table = Arc::new(section.table(stream)?);
                 match read.watch {
                     true => Ok(SourcePlan::Live(Box::new(Watched(table)))),
-                    false => Ok(SourcePlan::Bounded(Arc::new(Whole { table, taken: AtomicBool::new(false), schema: stream.schema.clone() }))),
+                    false => Ok(SourcePlan::Bounded(Arc::new(Whole {
+                        table,
+                        taken: AtomicBool::new(false),
+                        schema: stream.schema.clone(),
+                    }))),
                 }
             }
         }

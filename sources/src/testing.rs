@@ -18,7 +18,13 @@ pub fn schema(columns: &[(&str, &str)]) -> SchemaRef {
 }
 
 pub fn stream(columns: &[(&str, &str)], key: &[usize]) -> StreamSpec {
-    StreamSpec { name: "test.stream".to_owned(), schema: schema(columns), key: key.to_vec(), time: None, lateness: None }
+    StreamSpec {
+        name: "test.stream".to_owned(),
+        schema: schema(columns),
+        key: key.to_vec(),
+        time: None,
+        lateness: None,
+    }
 }
 
 pub fn context(folder: &Path) -> PlanContext {
@@ -31,7 +37,8 @@ pub fn options(yaml: &str) -> Node {
 }
 
 pub fn plan(kind: &dyn SourceKind, stream: &StreamSpec, yaml: &str, folder: &Path) -> Result<SourcePlan, Diagnostic> {
-    kind.plan(stream, &options(yaml), &context(folder)).map_err(|findings| findings.into_iter().next().expect("a finding"))
+    kind.plan(stream, &options(yaml), &context(folder))
+        .map_err(|findings| findings.into_iter().next().expect("a finding"))
 }
 
 pub fn bounded(kind: &dyn SourceKind, stream: &StreamSpec, yaml: &str, folder: &Path) -> Arc<dyn BoundedSource> {
@@ -59,9 +66,10 @@ pub fn texts(decoded: &Decoded) -> Vec<String> {
 
 fn text(rows: &RecordBatch, row: usize) -> String {
     let options = FormatOptions::new().with_null("null");
-    let values = rows.columns().iter().map(|column| {
-        ArrayFormatter::try_new(column, &options).expect("a type with a text").value(row).to_string()
-    });
+    let values = rows
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).expect("a type with a text").value(row).to_string());
     values.collect::<Vec<_>>().join("|")
 }
 

@@ -12,6 +12,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How much event time a tick of a batch covers.
+const BATCH_TICK: Duration = Duration::from_secs(1);
+
 #[derive(clap::Args)]
 pub struct Run {
     #[command(flatten)]
@@ -30,7 +33,7 @@ pub struct Run {
     #[arg(long, value_name = "ADDRESS", env = "JARVIS_LISTEN", hide_env_values = true, default_value = "127.0.0.1:7470")]
     listen: Listen,
     /// Live: run an MQTT broker inside, for pipelines that name none (as `--embedded-broker=127.0.0.1:1884`)
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:1883")]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:1883", value_parser = broker)]
     embedded_broker: Option<SocketAddr>,
     /// Live: reload pipelines whose files change
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -41,6 +44,15 @@ fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(workers @ 1..=256) => Ok(workers),
         _ => Err("a number from 1 to 256".to_owned()),
+    }
+}
+
+fn broker(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        // Pipelines must know the port before the broker has one.
+        Ok(address) if address.port() == 0 => Err("name a port".to_owned()),
+        Ok(address) => Ok(address),
+        Err(_) => Err("write IP:PORT, such as 127.0.0.1:1883".to_owned()),
     }
 }
 
@@ -66,8 +78,8 @@ impl Run {
             return self.to_the_end(project);
         }
         log::chatty();
-        let broker = self.embedded_broker.map(live::start_broker).transpose()?;
-        if let Some(address) = broker {
+        if let Some(address) = self.embedded_broker {
+            live::start_broker(address)?;
             terminal::say(&format!("an MQTT broker listens on mqtt://{address}"));
         }
         let count = written(&project).count() as u64;
@@ -89,10 +101,7 @@ impl Run {
     }
 
     fn to_the_end(&self, project: Project) -> anyhow::Result<ExitCode> {
-        let mut options = BatchOptions { workers: self.workers, ..BatchOptions::default() };
-        if let Some(tick) = self.tick {
-            options.tick = tick;
-        }
+        let options = BatchOptions { workers: self.workers, tick: self.tick.unwrap_or(BATCH_TICK) };
         let report = run_batch(project, &options).context("the run has ended early")?;
         terminal::say(&summary(&report));
         Ok(super::status(!report.failed))

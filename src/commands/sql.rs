@@ -33,7 +33,7 @@ impl Sql {
             Some(data) => self.over(data)?,
             None => ask(&self.client_or_hint()?, &self.query)?,
         };
-        jarvis_lineage::write(self.format, &rows, std::io::stdout().lock()).map_err(into_plain)?;
+        jarvis_lineage::write(self.format, &rows, std::io::stdout()).map_err(into_plain)?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -104,8 +104,10 @@ impl<'g, 's> Rendered<'g, 's> {
         if let Some(found) = self.arrangements.get(&wanted) {
             return found.clone();
         }
-        let name = format!("{node} {} by {key:?}", self.graph.nodes[node].label);
-        let made = joined::arrange(self.stream(node), &name, self.graph.schema(node), key, value, skip_null_keys);
+        let schema = self.graph.schema(node);
+        let by: Vec<&str> = key.iter().map(|k| schema.field(*k).name().as_str()).collect();
+        let name = format!("{}/{node} by {}", self.graph.nodes[node].owner, by.join(", "));
+        let made = joined::arrange(self.stream(node), &name, schema, key, value, skip_null_keys, &self.shared);
         self.arrangements.insert(wanted, made.clone());
         made
     }

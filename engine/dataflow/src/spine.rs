@@ -17,6 +17,10 @@ pub struct Bytes {
 }
 
 impl Bytes {
+    /// Bytes held, offsets included.
+    pub fn size(&self) -> usize {
+        self.data.capacity() + 4 * self.ends.len()
+    }
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.data.extend_from_slice(bytes);
@@ -90,3 +94,11 @@ pub type ByteBatch = Rc<OrdValBatch<ByteLayout>>;
 pub type ByteSpine = Spine<ByteBatch>;
 pub type ByteBuilder = OrdValBuilder<ByteLayout, Vec<Keyed>>;
 pub type ByteBatcher = MergeBatcher<ContainerChunker<Vec<Keyed>>, VecMerger<(Row, Row), u64, i64>, ByteBuilder>;
+
+/// How many updates and bytes a batch holds.
+pub fn size(batch: &ByteBatch) -> (u64, u64) {
+    let s = &batch.storage;
+    let updates = s.upds.times.len();
+    let bytes = s.keys.size() + s.vals.vals.size() + 4 * (s.vals.offs.len() + s.upds.offs.len()) + 16 * updates;
+    (updates as u64, bytes as u64)
+}

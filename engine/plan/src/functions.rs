@@ -88,7 +88,8 @@ impl ScalarUDFImpl for Tumble {
         let size = constant("tumble", &args.args[1])?;
         let at = micros(&args.args[0], args.number_rows)?;
         let at = at.as_primitive::<TimestampMicrosecondType>();
-        let starts: TimestampMicrosecondArray = at.unary(|t| t.div_euclid(size) * size);
+        // Checked, because the slots of nulls hold anything and times are computed with.
+        let starts: TimestampMicrosecondArray = at.unary_opt(|t| t.checked_sub(t.rem_euclid(size)));
         Ok(ColumnarValue::Array(Arc::new(starts)))
     }
 }
@@ -117,7 +118,8 @@ impl ScalarUDFImpl for Hop {
         let at = at.as_primitive::<TimestampMicrosecondType>();
         let mut starts = ListBuilder::new(TimestampMicrosecondBuilder::new());
         for t in at.iter() {
-            let Some(t) = t else {
+            let far = i64::MAX / 2;
+            let Some(t) = t.filter(|t| size < far && (-far..far).contains(t)) else {
                 starts.append(false);
                 continue;
             };

@@ -95,7 +95,9 @@ pub fn broker_settings(
         (false, None) => Security::Plain,
         (false, Some(_)) => {
             let message = "the options have `tls`, but the broker's URL does not begin with mqtts://";
-            return Err(Diagnostic::error("broker_tls", message).help("write `broker: mqtts://HOST`, or leave `tls` out"));
+            return Err(
+                Diagnostic::error("broker_tls", message).help("write `broker: mqtts://HOST`, or leave `tls` out")
+            );
         }
         (true, options) => tls::security(&options.clone().unwrap_or_default(), context)?,
     };
@@ -115,7 +117,16 @@ pub fn broker_settings(
         return Err(Diagnostic::error("wrong_value", "`client_id` is empty").help("leave it out, or write a name"));
     }
     let clean_session = options.clean_session.unwrap_or(false);
-    Ok(BrokerSettings { host: url.host, port: url.port, security, username, password, client_id, clean_session, keep_alive })
+    Ok(BrokerSettings {
+        host: url.host,
+        port: url.port,
+        security,
+        username,
+        password,
+        client_id,
+        clean_session,
+        keep_alive,
+    })
 }
 
 fn broker_url(what: &str, problem: &str) -> Diagnostic {

@@ -107,7 +107,7 @@ fn facility(paths: &Paths) -> Result<Option<Pipeline>, Diagnostics> {
     let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, &e))?;
     let text = SourceText::new(file, text);
     let root = jarvis_spec::Node::read(&text, &jarvis_spec::env::process)?;
-    let sections = root.entries().iter().filter(|e| e.value.is_sequence()).map(|e| e.key.value.clone());
+    let sections = root.entries().iter().filter(|e| !e.value.items().is_empty()).map(|e| e.key.value.clone());
     let sources: String = sections.map(|s| format!("  {s}: {{ table: {{ facility: {s}, watch: true }}, retain: forever }}\n")).collect();
     if sources.is_empty() {
         return Ok(None);

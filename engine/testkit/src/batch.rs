@@ -38,10 +38,19 @@ impl Judge {
             schema.register_table(table.name.into(), Arc::new(data))?;
         }
         catalog.register_schema(PIPELINE, schema)?;
-        let config = SessionConfig::new()
+        let mut config = SessionConfig::new()
             .with_target_partitions(1)
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema("judge", PIPELINE);
+        // The plainest plans: what prunes rows early is one more thing that could be wrong.
+        let optimizer = &mut config.options_mut().optimizer;
+        optimizer.enable_join_dynamic_filter_pushdown = false;
+        optimizer.enable_topk_dynamic_filter_pushdown = false;
+        optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        optimizer.enable_dynamic_filter_pushdown = false;
+        // With it, DataFusion 55.2 loses rows: SELECT .. FROM c RIGHT JOIN b ON c.g = b.g WHERE c.g IS NULL AND
+        // b.k <= (SELECT max(n) FROM c).
+        optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         let context = SessionContext::new_with_config(config);
         context.register_catalog("judge", catalog);
         for function in jarvis_plan::functions::all().into_iter().filter(|f| f.name() != "now") {

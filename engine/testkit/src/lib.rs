@@ -2,8 +2,6 @@
 //! keeps, and a judge that answers any query from scratch.
 
 pub mod batch;
-#[path = "../../runtime/src/cluster.rs"]
-pub mod cluster;
 pub mod compare;
 pub mod content;
 pub mod driver;
@@ -12,3 +10,7 @@ pub mod query;
 pub mod random_sql;
 pub mod tables;
 pub mod value;
+pub mod yaml_tests;
+
+pub use jarvis_runtime::cluster;
+pub use yaml_tests::{Blessed, Failure, TestReport, TestResult, Variant, bless, run_tests};

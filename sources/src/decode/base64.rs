@@ -64,7 +64,15 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_rfc_hold() {
-        for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")] {
+        for (plain, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             let mut bytes = vec![1];
             assert!(decode(text, &mut bytes), "{text}");
             assert_eq!(bytes, plain.as_bytes());
@@ -74,7 +82,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["Zg", "Zg=", "Zg===", "=", "====", "Zh==", "Zm9=", "Z m8=", "Zm9v\n", "Zg==Zg==", "Zm-_", "é==="] {
+        for text in ["Zg", "Zg=", "Zg===", "=", "====", "Zh==", "Zm9=", "Z m8=", "Zm9v\n", "Zg==Zg==", "Zm-_", "é==="]
+        {
             assert!(!decode(text, &mut Vec::new()), "{text}");
         }
     }

@@ -5,7 +5,9 @@
 use super::nested::{Lists, Structs};
 use super::unit::Unit;
 use super::validity::Validity;
-use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray, StringArray};
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray, StringArray,
+};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::*;
 use jarvis_spec::schema::TYPE_KEY;

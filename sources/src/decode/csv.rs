@@ -161,7 +161,8 @@ impl CsvDecoder {
                 Field::Column(column) => rows.push_text(*column, text)?,
                 Field::Diff if text.is_empty() => {}
                 Field::Diff => {
-                    let diff = text.trim().parse().map_err(|_| Fault::wrong_format("1 or -1", text).in_field("_diff"))?;
+                    let diff =
+                        text.trim().parse().map_err(|_| Fault::wrong_format("1 or -1", text).in_field("_diff"))?;
                     weight = rows.diff(diff)?;
                 }
                 Field::Deleted if text.is_empty() => {}

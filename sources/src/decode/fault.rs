@@ -49,7 +49,8 @@ impl Fault {
 
     #[cold]
     pub fn missing(field: &str) -> Box<Self> {
-        Self::new("missing_field", "the field is missing; a `?` after the column's type would allow that").in_field(field)
+        Self::new("missing_field", "the field is missing; a `?` after the column's type would allow that")
+            .in_field(field)
     }
 
     #[cold]
@@ -75,7 +76,7 @@ impl Fault {
 
     /// The error row for an input that failed like this.
     #[cold]
-    pub fn into_error(self: Box<Self>, input: &[u8]) -> RowError {
+    pub fn into_error(self, input: &[u8]) -> RowError {
         let message = if self.path.is_empty() { self.message } else { format!("`{}`: {}", self.path, self.message) };
         RowError { code: self.code, message, input: shown(input) }
     }

@@ -62,9 +62,12 @@ impl JsonDecoder {
                         self.column(index, &mut cursor, rows).map_err(|fault| fault.in_field(&self.names[index]))?;
                         hint = self.after(index);
                     }
-                    Field::Diff => weight = rows.diff(read_diff(&mut cursor).map_err(|fault| fault.in_field("_diff"))?)?,
+                    Field::Diff => {
+                        weight = rows.diff(read_diff(&mut cursor).map_err(|fault| fault.in_field("_diff"))?)?
+                    }
                     Field::Deleted => {
-                        weight = rows.deleted(read_deleted(&mut cursor).map_err(|fault| fault.in_field("_deleted"))?)?;
+                        weight =
+                            rows.deleted(read_deleted(&mut cursor).map_err(|fault| fault.in_field("_deleted"))?)?;
                     }
                     Field::Extra => {
                         cursor.any(&mut self.scratch)?;

@@ -128,9 +128,8 @@ impl Rows {
     #[inline]
     pub fn settle(&mut self, read: Outcome<i64>, input: &[u8]) {
         self.bytes += input.len() as u64;
-        match read.and_then(|weight| self.complete(weight)) {
-            Ok(()) => {}
-            Err(fault) => self.roll_back(fault, input),
+        if let Err(fault) = read.and_then(|weight| self.complete(weight)) {
+            self.roll_back(*fault, input);
         }
     }
 
@@ -178,7 +177,7 @@ impl Rows {
     }
 
     #[cold]
-    fn roll_back(&mut self, fault: Box<Fault>, input: &[u8]) {
+    fn roll_back(&mut self, fault: Fault, input: &[u8]) {
         for column in &mut self.columns {
             column.truncate(self.len);
         }

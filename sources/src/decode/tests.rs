@@ -31,7 +31,20 @@ fn leaf() -> impl Strategy<Value = Field> {
         Field::new("f", of, false).with_metadata(HashMap::from([(key.to_owned(), value.to_owned())]))
     };
     let plain = [
-        Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float32, Float64, Utf8, Binary, Date32,
+        Boolean,
+        Int8,
+        Int16,
+        Int32,
+        Int64,
+        UInt8,
+        UInt16,
+        UInt32,
+        UInt64,
+        Float32,
+        Float64,
+        Utf8,
+        Binary,
+        Date32,
         Timestamp(TimeUnit::Microsecond, None),
         Interval(IntervalUnit::MonthDayNano),
     ];
@@ -46,7 +59,8 @@ fn leaf() -> impl Strategy<Value = Field> {
 fn field() -> impl Strategy<Value = Field> {
     let maybe_null = |field: BoxedStrategy<Field>| (field, any::<bool>()).prop_map(|(f, n)| f.with_nullable(n)).boxed();
     maybe_null(leaf().boxed()).prop_recursive(3, 8, 3, move |inner| {
-        let list = inner.clone().prop_map(|item| Field::new("f", DataType::List(Arc::new(item.with_name("item"))), false));
+        let list =
+            inner.clone().prop_map(|item| Field::new("f", DataType::List(Arc::new(item.with_name("item"))), false));
         let fields = prop::collection::vec(inner, 1..4).prop_map(named);
         let nested = fields.prop_map(|fields| Field::new("f", DataType::Struct(fields.into()), false));
         maybe_null(prop_oneof![list, nested].boxed())
@@ -55,7 +69,11 @@ fn field() -> impl Strategy<Value = Field> {
 
 fn named(fields: Vec<Field>) -> Vec<Field> {
     let names = ["a", "b b", "c\"\\", "d", "é"];
-    fields.into_iter().enumerate().map(|(index, field)| field.with_name(names[index % 5].repeat(1 + index / 5))).collect()
+    fields
+        .into_iter()
+        .enumerate()
+        .map(|(index, field)| field.with_name(names[index % 5].repeat(1 + index / 5)))
+        .collect()
 }
 
 fn cell(field: &Field) -> BoxedStrategy<Cell> {
@@ -75,21 +93,32 @@ fn value(of: &DataType, json: bool) -> BoxedStrategy<Cell> {
         DataType::UInt16 => int(0, u16::MAX.into()),
         DataType::UInt32 => int(0, u32::MAX.into()),
         DataType::UInt64 => int(0, u64::MAX.into()),
-        DataType::Float32 => any::<f32>().prop_filter("finite", |v| v.is_finite()).prop_map(|v| Cell::Float(f64::from(v).to_bits())).boxed(),
-        DataType::Float64 => any::<f64>().prop_filter("finite", |v| v.is_finite()).prop_map(|v| Cell::Float(v.to_bits())).boxed(),
+        DataType::Float32 => any::<f32>()
+            .prop_filter("finite", |v| v.is_finite())
+            .prop_map(|v| Cell::Float(f64::from(v).to_bits()))
+            .boxed(),
+        DataType::Float64 => {
+            any::<f64>().prop_filter("finite", |v| v.is_finite()).prop_map(|v| Cell::Float(v.to_bits())).boxed()
+        }
         DataType::Decimal128(precision, _) => {
             let limit = 10_i128.pow((*precision).into()) - 1;
             int(-limit, limit)
         }
-        DataType::Utf8 if json => prop::sample::select(vec!["1", "\"x\"", "{\"a\": [true, null]}", "[]"]).prop_map(|t| Cell::Text(t.to_owned())).boxed(),
+        DataType::Utf8 if json => prop::sample::select(vec!["1", "\"x\"", "{\"a\": [true, null]}", "[]"])
+            .prop_map(|t| Cell::Text(t.to_owned()))
+            .boxed(),
         DataType::Utf8 => any::<String>().prop_map(Cell::Text).boxed(),
         DataType::Binary => prop::collection::vec(any::<u8>(), 0..10).prop_map(Cell::Bytes).boxed(),
         DataType::Date32 => int(-719_162, 2_932_896),
         DataType::Timestamp(..) => int(-62_135_596_800_000_000, 253_402_207_200_000_000),
-        DataType::Interval(_) => (-500..500, -500..500, -1_000_000_000_000_i64..1_000_000_000_000)
-            // A length of time has one sign.
-            .prop_map(|(m, d, n): (i32, i32, i64)| if n < 0 { Cell::Interval(-m.abs(), -d.abs(), n) } else { Cell::Interval(m.abs(), d.abs(), n) })
-            .boxed(),
+        DataType::Interval(_) => {
+            (-500..500, -500..500, -1_000_000_000_000_i64..1_000_000_000_000)
+                // A length of time has one sign.
+                .prop_map(|(m, d, n): (i32, i32, i64)| {
+                    if n < 0 { Cell::Interval(-m.abs(), -d.abs(), n) } else { Cell::Interval(m.abs(), d.abs(), n) }
+                })
+                .boxed()
+        }
         DataType::List(item) => prop::collection::vec(cell(item), 0..4).prop_map(Cell::List).boxed(),
         DataType::Struct(fields) => fields.iter().map(|f| cell(f)).collect::<Vec<_>>().prop_map(Cell::Struct).boxed(),
         other => unreachable!("{other}"),
@@ -116,7 +145,8 @@ fn write(cell: &Cell, field: &Field, json: bool, out: &mut String) {
             let scale = *scale as usize;
             let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
             let (whole, fraction) = digits.split_at(digits.len() - scale);
-            write!(out, "{}{whole}{}{fraction}", if *value < 0 { "-" } else { "" }, if scale > 0 { "." } else { "" }).expect("written");
+            write!(out, "{}{whole}{}{fraction}", if *value < 0 { "-" } else { "" }, if scale > 0 { "." } else { "" })
+                .expect("written");
         }
         (Cell::Int(value), _) => write!(out, "{value}").expect("written"),
         (Cell::Float(bits), DataType::Float32) => write!(out, "{:?}", f64::from_bits(*bits) as f32).expect("written"),
@@ -186,7 +216,9 @@ fn read(array: &dyn Array, row: usize) -> Cell {
             let items = array.as_list::<i32>().value(row);
             Cell::List((0..items.len()).map(|item| read(&items, item)).collect())
         }
-        DataType::Struct(_) => Cell::Struct(array.as_struct().columns().iter().map(|column| read(column, row)).collect()),
+        DataType::Struct(_) => {
+            Cell::Struct(array.as_struct().columns().iter().map(|column| read(column, row)).collect())
+        }
         other => unreachable!("{other}"),
     }
 }
@@ -303,7 +335,9 @@ fn raw_payloads_are_one_value() {
 #[test]
 fn an_empty_payload_removes_a_key() {
     let schema = Arc::new(Schema::new(
-        [("door", "utf8"), ("state", "utf8")].map(|(name, of)| jarvis_spec::schema::parse_type(name, of).expect(of)).to_vec(),
+        [("door", "utf8"), ("state", "utf8")]
+            .map(|(name, of)| jarvis_spec::schema::parse_type(name, of).expect(of))
+            .to_vec(),
     ));
     let mut decoder = Decoder::new(schema.clone(), &[0], Format::Json, &[0], DEFAULT_MAX_PAYLOAD).expect("a decoder");
     decoder.push(br#"{"state":"open"}"#, &[(0, "main")]);

@@ -89,7 +89,9 @@ where
     let value = text.parse::<T::Native>().map_err(|error| match error.kind() {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Fault::out_of_range(expected, text),
         // Unsigned types call any minus an invalid digit.
-        _ if text.strip_prefix('-').is_some_and(|digits| digits.parse::<u128>().is_ok()) => Fault::out_of_range(expected, text),
+        _ if text.strip_prefix('-').is_some_and(|digits| digits.parse::<u128>().is_ok()) => {
+            Fault::out_of_range(expected, text)
+        }
         _ => Fault::wrong_format(expected, text),
     })?;
     cells.push(value);

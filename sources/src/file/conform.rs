@@ -54,7 +54,8 @@ impl Conform {
             }
             from.push(found);
         }
-        let special = |name: &str, of: &[DataType]| file.index_of(name).ok().filter(|i| of.contains(file.field(*i).data_type()));
+        let special =
+            |name: &str, of: &[DataType]| file.index_of(name).ok().filter(|i| of.contains(file.field(*i).data_type()));
         let diff = special("_diff", &[DataType::Int64, DataType::Int32, DataType::Int16, DataType::Int8]);
         let deleted = special("_deleted", &[DataType::Boolean]);
         let mut roots: Vec<usize> = from.iter().copied().flatten().chain(diff).chain(deleted).collect();
@@ -119,7 +120,9 @@ impl Conform {
                 (None | Some(1), false, _) => 1,
                 (Some(-1), false, false) | (None | Some(1), true, true) => -1,
                 _ => {
-                    faults.set(row, "wrong_change", || "`_diff` or `_deleted` says what this stream cannot do".to_owned());
+                    faults.set(row, "wrong_change", || {
+                        "`_diff` or `_deleted` says what this stream cannot do".to_owned()
+                    });
                     1
                 }
             };
@@ -140,16 +143,24 @@ impl Faults {
 
     fn errors(&self, batch: &RecordBatch) -> Vec<RowError> {
         let faulty = self.rows.iter().enumerate().filter_map(|(row, fault)| fault.as_ref().map(|fault| (row, fault)));
-        faulty.map(|(row, (code, message))| RowError { code, message: message.clone(), input: shown(batch, row) }).collect()
+        faulty
+            .map(|(row, (code, message))| RowError { code, message: message.clone(), input: shown(batch, row) })
+            .collect()
     }
 
-    fn keep_good(&self, columns: &[ArrayRef], weights: Option<Vec<i64>>, rows: usize) -> (Vec<ArrayRef>, Option<Vec<i64>>) {
+    fn keep_good(
+        &self,
+        columns: &[ArrayRef],
+        weights: Option<Vec<i64>>,
+        rows: usize,
+    ) -> (Vec<ArrayRef>, Option<Vec<i64>>) {
         let good: BooleanArray = BooleanBuffer::collect_bool(rows, |row| self.rows[row].is_none()).into();
         let columns = columns.iter().map(|column| {
             // Filtering fails only for arrays of another length than the filter.
             arrow::compute::filter(column, &good).expect("a filter of the column's length")
         });
-        let weights = weights.map(|weights| weights.into_iter().zip(&self.rows).filter(|(_, f)| f.is_none()).map(|(w, _)| w).collect());
+        let weights = weights
+            .map(|weights| weights.into_iter().zip(&self.rows).filter(|(_, f)| f.is_none()).map(|(w, _)| w).collect());
         (columns.collect(), weights)
     }
 }
@@ -160,7 +171,12 @@ fn shown(batch: &RecordBatch, row: usize) -> String {
     let mut text = String::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let value = ArrayFormatter::try_new(column, &options).map(|formatter| formatter.value(row).to_string());
-        text.push_str(&format!("{}{}={}", if text.is_empty() { "" } else { ", " }, field.name(), value.unwrap_or_default()));
+        text.push_str(&format!(
+            "{}{}={}",
+            if text.is_empty() { "" } else { ", " },
+            field.name(),
+            value.unwrap_or_default()
+        ));
     }
     crate::decode::shown(text.as_bytes())
 }
@@ -183,9 +199,13 @@ fn conform(array: &ArrayRef, field: &Field, removal: &dyn Fn(usize) -> bool, fau
     if cast.null_count() > 0 || not_finite.is_some() {
         for row in 0..array.len() {
             if cast.is_null(row) && array.is_valid(row) {
-                faults.set(row, "out_of_range", || format!("`{}`: the value does not fit {}", field.name(), field_type_name(field)));
+                faults.set(row, "out_of_range", || {
+                    format!("`{}`: the value does not fit {}", field.name(), field_type_name(field))
+                });
             } else if cast.is_null(row) && !field.is_nullable() && !removal(row) {
-                faults.set(row, "missing_field", || format!("`{}`: the value is null; a `?` after the column's type would allow that", field.name()));
+                faults.set(row, "missing_field", || {
+                    format!("`{}`: the value is null; a `?` after the column's type would allow that", field.name())
+                });
             } else if cast.is_valid(row) && not_finite.as_ref().is_some_and(|bits| bits.value(row)) {
                 faults.set(row, "not_finite", || format!("`{}`: the value is not a finite number", field.name()));
             }
@@ -208,8 +228,12 @@ fn without_nulls(array: ArrayRef) -> ArrayRef {
 fn not_finite(array: &ArrayRef) -> Option<BooleanBuffer> {
     let mut bits = BooleanBufferBuilder::new(array.len());
     match array.data_type() {
-        DataType::Float64 => array.as_primitive::<Float64Type>().values().iter().for_each(|v| bits.append(!v.is_finite())),
-        DataType::Float32 => array.as_primitive::<Float32Type>().values().iter().for_each(|v| bits.append(!v.is_finite())),
+        DataType::Float64 => {
+            array.as_primitive::<Float64Type>().values().iter().for_each(|v| bits.append(!v.is_finite()))
+        }
+        DataType::Float32 => {
+            array.as_primitive::<Float32Type>().values().iter().for_each(|v| bits.append(!v.is_finite()))
+        }
         _ => return None,
     }
     let bits = bits.finish();
@@ -261,13 +285,19 @@ pub(crate) fn language_schema(file: &Schema) -> Result<SchemaRef, ConformError> 
 
 fn language_field(field: &Field) -> Result<Field, ConformError> {
     let of = language_type(field.data_type());
-    let of = of.ok_or_else(|| ConformError::Unknown { column: field.name().clone(), found: field.data_type().clone() })?;
+    let of =
+        of.ok_or_else(|| ConformError::Unknown { column: field.name().clone(), found: field.data_type().clone() })?;
     Ok(Field::new(field.name(), of, field.is_nullable()))
 }
 
 fn language_type(of: &DataType) -> Option<DataType> {
     Some(match of {
-        DataType::Boolean | DataType::Float32 | DataType::Float64 | DataType::Utf8 | DataType::Binary | DataType::Date32 => of.clone(),
+        DataType::Boolean
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Utf8
+        | DataType::Binary
+        | DataType::Date32 => of.clone(),
         _ if of.is_integer() => of.clone(),
         DataType::Float16 => DataType::Float32,
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
@@ -275,12 +305,16 @@ fn language_type(of: &DataType) -> Option<DataType> {
         DataType::Date64 => DataType::Date32,
         DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) if *s >= 0 => DataType::Decimal128(*p, *s),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) if *s >= 0 => {
+            DataType::Decimal128(*p, *s)
+        }
         DataType::Dictionary(_, values) => language_type(values)?,
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             DataType::List(Arc::new(language_field(item).ok()?.with_name("item")))
         }
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| language_field(field).ok()).collect::<Option<_>>()?),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| language_field(field).ok()).collect::<Option<_>>()?)
+        }
         _ => return None,
     })
 }

@@ -46,7 +46,9 @@ impl ReadAt {
         let kept = buffer.len();
         buffer.resize(kept + (end - start) as usize, 0);
         self.file.read_exact_at(&mut buffer[kept..], start).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the file has become shorter while it was read"),
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::new(error.kind(), "the file has become shorter while it was read")
+            }
             _ => error,
         })
     }

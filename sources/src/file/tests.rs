@@ -27,7 +27,8 @@ fn lines_are_rows_whatever_ends_them() {
     let batches = read(&folder, "rows.jsonl", text.as_bytes());
     assert_eq!(all_texts(&batches), ["1|a", "2|b", "3|c"]);
     assert_eq!(codes(&batches), ["json_syntax"]);
-    let batches = read(&folder, "rows.csv", "\u{feff}text,more, n\r\na,x,1\r\n\"b\nb\",y,2\nc,z,three\n\nd\nc,z,3".as_bytes());
+    let batches =
+        read(&folder, "rows.csv", "\u{feff}text,more, n\r\na,x,1\r\n\"b\nb\",y,2\nc,z,three\n\nd\nc,z,3".as_bytes());
     assert_eq!(all_texts(&batches), ["1|a", "2|b\nb", "3|c"]);
     assert_eq!(codes(&batches), ["wrong_format", "wrong_length"]);
 }
@@ -35,7 +36,9 @@ fn lines_are_rows_whatever_ends_them() {
 #[test]
 fn empty_files_have_no_rows() {
     let folder = folder();
-    for (name, contents) in [("a.json", ""), ("a.json", "\u{feff}\n\n"), ("a.csv", ""), ("a.csv", "\n\n"), ("a.csv", "n,text\n")] {
+    for (name, contents) in
+        [("a.json", ""), ("a.json", "\u{feff}\n\n"), ("a.csv", ""), ("a.csv", "\n\n"), ("a.csv", "n,text\n")]
+    {
         let batches = read(&folder, name, contents.as_bytes());
         assert_eq!((all_texts(&batches).len(), codes(&batches).len()), (0, 0), "{name} {contents:?}");
     }
@@ -49,7 +52,8 @@ fn chunks_cut_between_rows() {
     let rows: Vec<_> = (0..8000).map(row).collect();
     let expected: Vec<_> = rows.iter().map(|(n, text)| format!("{n}|{text}")).collect();
 
-    let lines: Vec<String> = rows.iter().map(|(n, text)| serde_json::json!({ "n": n, "text": text }).to_string()).collect();
+    let lines: Vec<String> =
+        rows.iter().map(|(n, text)| serde_json::json!({ "n": n, "text": text }).to_string()).collect();
     let batches = read(&folder, "rows.ndjson", lines.join("\n").as_bytes());
     assert!(batches.len() > 3, "{} chunks", batches.len());
     assert_eq!(all_texts(&batches), expected);
@@ -67,7 +71,11 @@ fn chunks_cut_between_rows() {
 fn a_line_of_megabytes_is_one_error() {
     let folder = folder();
     let long = "x".repeat(3_000_000);
-    let batches = read(&folder, "rows.json", format!("{{\"n\":1,\"text\":\"a\"}}\n{{\"n\":2,\"text\":\"{long}\"}}\n{{\"n\":3,\"text\":\"c\"}}").as_bytes());
+    let batches = read(
+        &folder,
+        "rows.json",
+        format!("{{\"n\":1,\"text\":\"a\"}}\n{{\"n\":2,\"text\":\"{long}\"}}\n{{\"n\":3,\"text\":\"c\"}}").as_bytes(),
+    );
     assert_eq!(all_texts(&batches), ["1|a", "3|c"]);
     assert_eq!(codes(&batches), ["too_large"]);
     let error = batches.iter().flat_map(|batch| &batch.errors).next().expect("an error");
@@ -138,9 +146,16 @@ fn parquet_is_read_in_chunks_by_many_threads() {
     let folder = folder();
     let count = 100_000_i64;
     let text = StringArray::from_iter_values((0..count).map(|n| format!("row {n}")));
-    parquet(&folder, "rows.parquet", vec![("text", Arc::new(text)), ("n", Arc::new(Int64Array::from_iter_values(0..count)))], 40_000);
+    parquet(
+        &folder,
+        "rows.parquet",
+        vec![("text", Arc::new(text)), ("n", Arc::new(Int64Array::from_iter_values(0..count)))],
+        40_000,
+    );
     let source = bounded(&FileSource, &stream(&COLUMNS, &[]), "{ path: rows.parquet }", folder.path());
-    let read = || std::iter::from_fn(|| source.next_chunk()).map(|chunk| (chunk.index, source.decode(&chunk))).collect::<Vec<_>>();
+    let read = || {
+        std::iter::from_fn(|| source.next_chunk()).map(|chunk| (chunk.index, source.decode(&chunk))).collect::<Vec<_>>()
+    };
     let mut batches = std::thread::scope(|scope| {
         let threads = [scope.spawn(read), scope.spawn(read)];
         threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()

@@ -90,16 +90,21 @@ impl Field {
             Generator::Normal { mean, stddev } if !(mean.is_finite() && *stddev >= 0.0 && stddev.is_finite()) => {
                 return Err("`stddev` must not be negative".to_owned());
             }
-            Generator::Choice(values) if values.is_empty() => return Err("`choice` needs at least one value".to_owned()),
+            Generator::Choice(values) if values.is_empty() => {
+                return Err("`choice` needs at least one value".to_owned());
+            }
             Generator::Sine { mean, amplitude, period } if !(*period > 0.0 && (mean + amplitude).is_finite()) => {
                 return Err("`period` must be more than 0 rows".to_owned());
             }
-            Generator::Walk { start, step, min, max } if !(min <= start && start <= max && *step >= 0.0 && step.is_finite()) => {
+            Generator::Walk { start, step, min, max }
+                if !(min <= start && start <= max && *step >= 0.0 && step.is_finite()) =>
+            {
                 return Err("`start` must lie between `min` and `max`, and `step` must not be negative".to_owned());
             }
             Generator::Id { count: Some(0), .. } => return Err("`count` must be at least 1".to_owned()),
             Generator::Time { start: Some(text), .. } => {
-                start = crate::decode::micros(text).ok_or_else(|| format!("`start` must be RFC 3339 text, not {text:?}"))?;
+                start = crate::decode::micros(text)
+                    .ok_or_else(|| format!("`start` must be RFC 3339 text, not {text:?}"))?;
             }
             _ => {}
         }
@@ -117,7 +122,9 @@ impl Field {
     /// The state after a row.
     pub fn next_state(&self, row: u64, state: f64) -> f64 {
         match self.generator {
-            Generator::Walk { step, min, max, .. } => (state + step * (2.0 * self.random(row, 0) - 1.0)).clamp(min, max),
+            Generator::Walk { step, min, max, .. } => {
+                (state + step * (2.0 * self.random(row, 0) - 1.0)).clamp(min, max)
+            }
             _ => state,
         }
     }
@@ -127,7 +134,9 @@ impl Field {
         line.push_str(&self.key);
         // Writing into a String cannot fail.
         let _ = match &self.generator {
-            Generator::Sequence { start, step } => write!(line, "{}", start.wrapping_add(step.wrapping_mul(row as i64))),
+            Generator::Sequence { start, step } => {
+                write!(line, "{}", start.wrapping_add(step.wrapping_mul(row as i64)))
+            }
             Generator::Uniform { min, max } if self.whole => {
                 let values = (max - min).floor() + 1.0;
                 write!(line, "{}", (min + (values * self.random(row, 0)).floor()).min(*max))
@@ -165,7 +174,9 @@ impl Field {
     /// Evenly from 0 up to, not including, 1.
     fn random(&self, row: u64, draw: u64) -> f64 {
         // SplitMix64 (Steele, Lea, Flood 2014), at the place that the row has in its sequence.
-        let mut z = self.seed.wrapping_add((row.wrapping_mul(2).wrapping_add(draw)).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut z = self
+            .seed
+            .wrapping_add((row.wrapping_mul(2).wrapping_add(draw)).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;

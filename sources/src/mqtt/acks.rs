@@ -117,7 +117,10 @@ mod tests {
         Deliver,
         /// One of the batches that are not safe yet becomes so.
         Safe(usize),
-        Cut { forget: bool, lose_acks: bool },
+        Cut {
+            forget: bool,
+            lose_acks: bool,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {

@@ -13,8 +13,8 @@ use jarvis_runtime::kinds::{Closed, Feed, LiveSource};
 use jarvis_runtime::mqtt_settings::{BrokerSettings, Security};
 use jarvis_runtime::topic::TopicPattern;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, Publish, QoS, SubAck,
-    SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, Publish, QoS,
+    SubAck, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -150,7 +150,11 @@ impl Inbox {
     }
 
     /// What the broker says next. Meanwhile batches are handed over and messages acknowledged.
-    async fn next_event(&mut self, events: &mut EventLoop, wait: Duration) -> Result<Result<Event, ConnectionError>, Closed> {
+    async fn next_event(
+        &mut self,
+        events: &mut EventLoop,
+        wait: Duration,
+    ) -> Result<Result<Event, ConnectionError>, Closed> {
         // Made once and kept: dropped half way, it could lose part of a packet.
         let mut event = pin!(async move {
             if !wait.is_zero() {
@@ -187,7 +191,8 @@ impl Inbox {
         }
         let extra = decoder.extra_fields();
         if extra > self.extra_fields {
-            let counter = metrics::counter!("jarvis_source_extra_fields_total", "stream" => self.feed.stream.name.clone());
+            let counter =
+                metrics::counter!("jarvis_source_extra_fields_total", "stream" => self.feed.stream.name.clone());
             counter.increment(extra - self.extra_fields);
             self.extra_fields = extra;
         }
@@ -227,7 +232,8 @@ impl Inbox {
         self.unmatched_told = false;
         let qos = self.subscription.qos;
         // Also in a session that goes on: the topics may have changed since.
-        let filters = self.subscription.patterns.iter().map(|pattern| SubscribeFilter::new(pattern.filter().to_owned(), qos));
+        let filters =
+            self.subscription.patterns.iter().map(|pattern| SubscribeFilter::new(pattern.filter().to_owned(), qos));
         if let Err(error) = self.client.try_subscribe_many(filters) {
             tracing::error!(stream = self.feed.stream.name, %error, "cannot subscribe");
         }
@@ -254,7 +260,10 @@ impl Inbox {
         for (pattern, code) in self.subscription.patterns.iter().zip(&ack.return_codes) {
             if matches!(code, SubscribeReasonCode::Failure) {
                 let broker = &self.subscription.settings;
-                let message = format!("the broker {broker} refuses the subscription to `{}`: check its access rules", pattern.filter());
+                let message = format!(
+                    "the broker {broker} refuses the subscription to `{}`: check its access rules",
+                    pattern.filter()
+                );
                 tracing::error!(stream = self.feed.stream.name, "{message}");
                 self.subscription.decoder.push_error("subscription_refused", message, pattern.filter().as_bytes());
             }

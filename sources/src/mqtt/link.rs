@@ -78,16 +78,24 @@ impl Link {
             Some(Problem { code, message })
         };
         match error {
-            ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized) => {
-                problem("broker_refused", "refuses the user name or password: check `username` and `password`, and whether the broker lets this user connect")
-            }
-            ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId) => {
-                problem("broker_refused", &format!("refuses the client id `{}`: choose another `client_id`", self.client_id))
-            }
+            ConnectionError::ConnectionRefused(
+                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+            ) => problem(
+                "broker_refused",
+                "refuses the user name or password: check `username` and `password`, and whether the broker lets this user connect",
+            ),
+            ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId) => problem(
+                "broker_refused",
+                &format!("refuses the client id `{}`: choose another `client_id`", self.client_id),
+            ),
             ConnectionError::Tls(error) => problem("broker_tls", &format!("and jarvis cannot agree on TLS: {error}")),
             _ if self.short >= SHORT_ONES && matches!(self.state, State::Up(_)) => problem(
                 "broker_drops",
-                &format!("drops the connection again and again, {}: is another client using the id `{}`?", describe(error), self.client_id),
+                &format!(
+                    "drops the connection again and again, {}: is another client using the id `{}`?",
+                    describe(error),
+                    self.client_id
+                ),
             ),
             _ => None,
         }
@@ -105,11 +113,15 @@ fn describe(error: &ConnectionError) -> String {
             io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
             _ => error.to_string(),
         },
-        ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error))) => error.to_string(),
+        ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error))) => {
+            error.to_string()
+        }
         ConnectionError::MqttState(StateError::ConnectionAborted) => "the broker closed the connection".to_owned(),
         ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker no longer answers".to_owned(),
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => "the broker does not answer".to_owned(),
-        ConnectionError::ConnectionRefused(ConnectReturnCode::ServiceUnavailable) => "the broker is not available".to_owned(),
+        ConnectionError::ConnectionRefused(ConnectReturnCode::ServiceUnavailable) => {
+            "the broker is not available".to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -29,9 +29,12 @@ pub(super) struct Section {
 impl Section {
     pub fn new(name: &Spanned<String>, context: &PlanContext) -> Result<Self, Diagnostic> {
         let Some(config) = &context.config else {
-            return Err(Diagnostic::error("no_configuration", format!("`facility.{name}` stands in {FILE}, but there is no configuration folder"))
-                .at(&name.span)
-                .help("run with `--config DIR`, the folder of facility.yaml"));
+            return Err(Diagnostic::error(
+                "no_configuration",
+                format!("`facility.{name}` stands in {FILE}, but there is no configuration folder"),
+            )
+            .at(&name.span)
+            .help("run with `--config DIR`, the folder of facility.yaml"));
         };
         Ok(Self { name: name.clone(), path: config.join(FILE) })
     }
@@ -63,7 +66,9 @@ impl Section {
     pub fn table(self, stream: &StreamSpec) -> Result<SectionTable, Diagnostics> {
         let table = SectionTable { section: self, schema: stream.schema.clone(), key: stream.key.clone() };
         table.section.rows().map_err(|finding| table.section.cannot_read(finding))?;
-        table.decoder().map_err(|error| Diagnostic::error("unsupported_type", error.to_string()).at(&table.section.name.span))?;
+        table
+            .decoder()
+            .map_err(|error| Diagnostic::error("unsupported_type", error.to_string()).at(&table.section.name.span))?;
         Ok(table)
     }
 
@@ -76,14 +81,19 @@ impl Section {
     fn rows(&self) -> Result<Vec<Node>, Diagnostic> {
         let path = self.path.display();
         let text = std::fs::read_to_string(&self.path).map_err(|error| {
-            Diagnostic::error("file_not_found", format!("{path}: {error}")).help("`--config` must name the folder of facility.yaml")
+            Diagnostic::error("file_not_found", format!("{path}: {error}"))
+                .help("`--config` must name the folder of facility.yaml")
         })?;
         let text = SourceText::new(&self.path, text);
-        let root = Node::read(&text, &jarvis_spec::env::process).map_err(|findings| first(findings, &path.to_string()))?;
+        let root =
+            Node::read(&text, &jarvis_spec::env::process).map_err(|findings| first(findings, &path.to_string()))?;
         let Some(section) = root.get(&self.name) else {
             let names = root.entries().iter().map(|entry| entry.key.value.as_str());
-            return Err(Diagnostic::error("unknown_table", format!("{path} has no section `{}`", self.name))
-                .suggest(&self.name, names, "add the section, or correct the name"));
+            return Err(Diagnostic::error("unknown_table", format!("{path} has no section `{}`", self.name)).suggest(
+                &self.name,
+                names,
+                "add the section, or correct the name",
+            ));
         };
         if !section.is_sequence() && !section.is_null() {
             let message = format!("the section `{}` must be a list of rows, but is {}", self.name, section.describe());
@@ -154,7 +164,9 @@ fn type_of(value: &Node) -> Option<DataType> {
         (Some(_), ..) => DataType::Boolean,
         (_, Some(_), _) => DataType::Int64,
         (_, _, Some(_)) => DataType::Float64,
-        _ if scalar.value == ScalarValue::Text && micros(&scalar.text).is_some() => DataType::Timestamp(TimeUnit::Microsecond, None),
+        _ if scalar.value == ScalarValue::Text && micros(&scalar.text).is_some() => {
+            DataType::Timestamp(TimeUnit::Microsecond, None)
+        }
         _ if scalar.value == ScalarValue::Text && is_date(&scalar.text) => DataType::Date32,
         _ => DataType::Utf8,
     })
@@ -192,7 +204,8 @@ impl Table for SectionTable {
         let mut decoded = decoder.finish();
         for (error, row) in decoded.errors.iter_mut().zip(places) {
             if row.is_secret() {
-                error.message = "the row does not fit its schema (not shown: it holds a value from the environment)".to_owned();
+                error.message =
+                    "the row does not fit its schema (not shown: it holds a value from the environment)".to_owned();
                 error.input.clear();
             }
             error.message = format!("{}: {}", row.span(), error.message);

@@ -40,7 +40,8 @@ fn sections_of_the_facility_know_their_types() {
 #[test]
 fn rows_of_the_facility_that_do_not_fit_say_where_they_stand() {
     let folder = facility(FACILITY);
-    let batches = read_all(&*bounded(&TableSource, &stream(&[("floor", "int64")], &[]), "{ facility: zones }", folder.path()));
+    let batches =
+        read_all(&*bounded(&TableSource, &stream(&[("floor", "int64")], &[]), "{ facility: zones }", folder.path()));
     assert_eq!(all_texts(&batches), ["0"]);
     let message = &batches[0].errors[0].message;
     assert!(message.ends_with("facility.yaml:4:5: `floor`: expected int64, found the number 0.5"), "{message}");
@@ -62,7 +63,8 @@ fn tables_that_cannot_be_read_are_findings() {
     }
     assert_eq!(inferred("{ facility: empty }", folder.path()).expect_err("no rows").0[0].code, "empty_table");
     let none = PlanContext { config: None, ..context(folder.path()) };
-    let finding = TableSource.infer_schema(&options("{ facility: zones }"), &none).expect("it knows").expect_err("no folder");
+    let finding =
+        TableSource.infer_schema(&options("{ facility: zones }"), &none).expect("it knows").expect_err("no folder");
     assert_eq!(finding.0[0].code, "no_configuration");
 }
 

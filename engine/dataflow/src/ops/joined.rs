@@ -9,22 +9,24 @@ use crate::columns::{Codec, Layout};
 use crate::delta::Delta;
 use crate::join::{Matches, TotalJoin};
 use crate::row::hash;
-use crate::spine::{ByteBatcher, ByteSpine, Keyed};
+use crate::spine::{ByteBatcher, ByteSpine, Keyed, size};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, SchemaRef};
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::join::join_with_tactic;
+use differential_dataflow::trace::TraceReader;
 use jarvis_plan::JoinColumn;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
+use timely::progress::Antichain;
 
 /// A stream arranged by a key: the batches of a trace, shared by all joins that want the same.
 pub type Arrangement<'s> = Arranged<'s, TraceAgent<ByteSpine>>;
 
 /// Splits rows into key and value and arranges them by key, on the worker that owns the key.
-pub fn arrange<'s>(input: Deltas<'s>, name: &str, schema: &SchemaRef, key: &[usize], value: &[usize], skip_null_keys: bool) -> Arrangement<'s> {
+pub fn arrange<'s>(input: Deltas<'s>, name: &str, schema: &SchemaRef, key: &[usize], value: &[usize], skip_null_keys: bool, shared: &Shared) -> Arrangement<'s> {
     let keys = Codec::of(schema, key).expect("planning refuses keys that cannot be encoded");
     let values = Codec::of(schema, value).expect("planning refuses columns that cannot be encoded");
     let (key, value) = (key.to_vec(), value.to_vec());
@@ -49,7 +51,23 @@ pub fn arrange<'s>(input: Deltas<'s>, name: &str, schema: &SchemaRef, key: &[usi
         }
     });
     let exchange = Exchange::new(|x: &Keyed| hash(x.0.0.bytes()));
-    arrange_core::<_, _, ByteBatcher, ByteSpine>(keyed, exchange, name, ByteBatcher::new)
+    let arranged = arrange_core::<_, _, ByteBatcher, ByteSpine>(keyed, exchange, name, ByteBatcher::new);
+    // A reader that asks for no history holds nothing back; the joins keep what they need.
+    let mut trace = arranged.trace.clone();
+    trace.set_logical_compaction(Antichain::new().borrow());
+    trace.set_physical_compaction(Antichain::new().borrow());
+    shared.measure(name.to_string(), move || {
+        let (mut rows, mut bytes) = (0, 0);
+        trace.map_spans(|span| {
+            if let Some(batch) = &span.inner {
+                let (r, b) = size(batch);
+                rows += r;
+                bytes += b;
+            }
+        });
+        (rows, bytes)
+    });
+    arranged
 }
 
 /// Where an output column of a join lies.

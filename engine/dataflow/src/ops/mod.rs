@@ -50,13 +50,15 @@ pub struct StepError {
 pub struct Shared {
     errors: Rc<RefCell<Vec<StepError>>>,
     wakes: Rc<RefCell<Vec<Rc<Cell<u64>>>>>,
-    gauges: Rc<RefCell<Vec<Rc<Gauge>>>>,
+    gauges: Rc<RefCell<Vec<Measure>>>,
 }
+
+/// Says an operator's name, and how many rows and bytes it holds now.
+type Measure = (String, Box<dyn Fn() -> (u64, u64)>);
 
 /// Sizes that an operator reports about its state.
 #[derive(Debug, Default)]
 pub struct Gauge {
-    pub name: String,
     /// Rows held.
     pub rows: Cell<u64>,
     /// Bytes held, estimated from the lengths of the rows and the size of their entries.
@@ -80,12 +82,19 @@ impl Shared {
     pub fn next_wake(&self) -> u64 {
         self.wakes.borrow().iter().map(|c| c.get()).min().unwrap_or(u64::MAX)
     }
+    /// A gauge that an operator sets.
     pub fn gauge(&self, name: String) -> Rc<Gauge> {
-        let gauge = Rc::new(Gauge { name, ..Default::default() });
-        self.gauges.borrow_mut().push(gauge.clone());
+        let gauge = Rc::new(Gauge::default());
+        let read = gauge.clone();
+        self.measure(name, move || (read.rows.get(), read.bytes.get()));
         gauge
     }
+    /// State that is measured when somebody asks.
+    pub fn measure(&self, name: String, measure: impl Fn() -> (u64, u64) + 'static) {
+        self.gauges.borrow_mut().push((name, Box::new(measure)));
+    }
     pub fn gauges(&self) -> Vec<(String, u64, u64)> {
-        self.gauges.borrow().iter().map(|g| (g.name.clone(), g.rows.get(), g.bytes.get())).collect()
+        let gauges = self.gauges.borrow();
+        gauges.iter().map(|(name, measure)| (name.clone(), measure())).map(|(n, (r, b))| (n, r, b)).collect()
     }
 }

@@ -17,15 +17,17 @@ impl Lowering<'_> {
         if join.null_aware && join.on.iter().any(|(l, r)| nullable(l, join.left.schema()) || nullable(r, join.right.schema())) {
             return refuse("NOT IN over columns that may be null is never true once a null is among them", "write NOT EXISTS (SELECT ... WHERE ...), or declare the columns without ?", "IN");
         }
-        let (left, left_append) = self.side(&join.left, join.on.iter().map(|(l, _)| l.clone()).collect())?;
-        let (right, right_append) = self.side(&join.right, join.on.iter().map(|(_, r)| r.clone()).collect())?;
+        let (left, of_left) = self.side(&join.left, join.on.iter().map(|(l, _)| l.clone()).collect())?;
+        let (right, of_right) = self.side(&join.right, join.on.iter().map(|(_, r)| r.clone()).collect())?;
+        let windows = joined_windows(join.join_type, &of_left, &of_right, left.width);
         let nulls_match = join.null_equality == NullEquality::NullEqualsNull;
         let sides = Sides { left, right, nulls_match };
         let pairs_schema = pair_schema(join)?;
         let lowered = match join.join_type {
             JoinType::Inner => {
                 let node = self.pairs(&sides, &loose(join.schema.as_arrow()));
-                let lowered = Lowered { append_only: left_append && right_append, ..Lowered::plain(node) };
+                let append_only = of_left.append_only && of_right.append_only;
+                let lowered = Lowered { append_only, windows, ..Lowered::plain(node) };
                 return match &join.filter {
                     None => Ok(lowered),
                     Some(filter) => self.conditions(lowered, filter, &join.schema),
@@ -41,16 +43,15 @@ impl Lowering<'_> {
         };
         let schema = loose(join.schema.as_arrow());
         let node = self.rename(lowered, schema)?;
-        Ok(Lowered::plain(node))
+        Ok(Lowered { windows, ..Lowered::plain(node) })
     }
 
-    fn side(&mut self, plan: &LogicalPlan, key: Vec<Expr>) -> Result<(Side, bool)> {
+    fn side(&mut self, plan: &LogicalPlan, key: Vec<Expr>) -> Result<(Side, Lowered)> {
         let width = plan.schema().fields().len();
         let input = self.plan(plan)?;
         let input = self.retire(input, width)?;
-        let append_only = input.append_only;
         let (input, key) = self.with_columns(input, &key, plan.schema())?;
-        Ok((Side { node: input.node, key, width }, append_only))
+        Ok((Side { node: input.node, key, width }, input))
     }
 
     /// The inner join: all columns of both sides.
@@ -141,6 +142,15 @@ struct Sides {
     left: Side,
     right: Side,
     nulls_match: bool,
+}
+
+/// Columns of windows keep being that through a join.
+fn joined_windows(kind: JoinType, left: &Lowered, right: &Lowered, width: usize) -> HashMap<usize, Window> {
+    match kind {
+        JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left.windows.clone(),
+        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right.windows.clone(),
+        _ => left.windows.iter().map(|(c, w)| (*c, *w)).chain(right.windows.iter().map(|(c, w)| (c + width, *w))).collect(),
+    }
 }
 
 /// The columns that a join's condition sees: those of both sides, whatever the join puts out.

@@ -31,7 +31,8 @@ pub struct TlsOptions {
 }
 
 /// Where systems keep the certificate authorities that they trust: Debian and its kin, Fedora and its kin, macOS.
-const SYSTEM_ROOTS: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 /// The environment variable that names another file, as for OpenSSL.
 const ROOTS_VARIABLE: &str = "SSL_CERT_FILE";
 
@@ -52,9 +53,9 @@ pub(super) fn security(options: &TlsOptions, context: &PlanContext) -> Result<Se
         (None, false) => builder.with_root_certificates(system_roots()?),
     };
     let config = match client {
-        Some((chain, key)) => {
-            builder.with_client_auth_cert(chain, key).map_err(|error| broken("the client certificate and its key", &error))?
-        }
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| broken("the client certificate and its key", &error))?,
         None => builder.with_no_client_auth(),
     };
     Ok(Security::Tls(Arc::new(config)))
@@ -80,13 +81,18 @@ fn system_roots() -> Result<RootCertStore, Diagnostic> {
             return Ok(roots);
         }
     }
-    Err(incomplete("this system has no list of certificate authorities that could be found", "install `ca-certificates`, or name the authority: `tls: { ca: FILE }`"))
+    Err(incomplete(
+        "this system has no list of certificate authorities that could be found",
+        "install `ca-certificates`, or name the authority: `tls: { ca: FILE }`",
+    ))
 }
 
 fn certificates(path: &Path, context: &PlanContext) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
     let read = CertificateDer::pem_file_iter(context.resolve(path)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(broken(&path.display().to_string(), &"it holds no certificate")),
+        Ok(certificates) if certificates.is_empty() => {
+            Err(broken(&path.display().to_string(), &"it holds no certificate"))
+        }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(broken(&path.display().to_string(), &error)),
     }
@@ -101,7 +107,8 @@ fn incomplete(message: &str, help: &str) -> Diagnostic {
 }
 
 fn broken(what: &str, error: &dyn std::fmt::Display) -> Diagnostic {
-    Diagnostic::error("broker_tls", format!("{what} cannot be used for TLS: {error}")).help("give the path of a PEM file")
+    Diagnostic::error("broker_tls", format!("{what} cannot be used for TLS: {error}"))
+        .help("give the path of a PEM file")
 }
 
 /// `insecure: true`: any certificate will do, as long as the broker holds its key.

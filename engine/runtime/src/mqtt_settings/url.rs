@@ -31,18 +31,27 @@ impl BrokerUrl {
         if address.contains(['/', '?', '#']) {
             return Err("nothing may stand after the host and port");
         }
-        let after_host = if address.starts_with('[') { address.find(']').ok_or("a `]` is missing after the address")? } else { 0 };
+        let after_host =
+            if address.starts_with('[') { address.find(']').ok_or("a `]` is missing after the address")? } else { 0 };
         let (host, port) = match address[after_host..].find(':') {
             Some(colon) => {
                 let (host, port) = address.split_at(after_host + colon);
-                (host, port[1..].parse().ok().filter(|port| *port > 0).ok_or("the port is not a number from 1 to 65535")?)
+                (
+                    host,
+                    port[1..]
+                        .parse()
+                        .ok()
+                        .filter(|port| *port > 0)
+                        .ok_or("the port is not a number from 1 to 65535")?,
+                )
             }
             None => (address, if tls { 8883 } else { 1883 }),
         };
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("the host is missing");
         }
-        let (username, password) = match credentials.map(|c| c.split_once(':').map_or((c, None), |(u, p)| (u, Some(p)))) {
+        let (username, password) = match credentials.map(|c| c.split_once(':').map_or((c, None), |(u, p)| (u, Some(p))))
+        {
             Some((username, password)) => (Some(decoded(username)?), password.map(decoded).transpose()?),
             None => (None, None),
         };
@@ -52,7 +61,8 @@ impl BrokerUrl {
 
 /// Undoes percent encoding (RFC 3986, section 2.1).
 fn decoded(text: &str) -> Result<Secret, &'static str> {
-    const WRONG: &str = "a `%` in the user name or password is not followed by two hex digits of UTF-8 (write %25 for `%`)";
+    const WRONG: &str =
+        "a `%` in the user name or password is not followed by two hex digits of UTF-8 (write %25 for `%`)";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

@@ -114,7 +114,12 @@ fn naive(filter: &[&str], topic: &[&str]) -> bool {
 }
 
 fn level() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), Just("$x".to_owned()), "[ab]{1,2}", "\\PC{0,3}".prop_map(|s| s.replace(['/', '+', '#', '{', '}'], ""))]
+    prop_oneof![
+        Just(String::new()),
+        Just("$x".to_owned()),
+        "[ab]{1,2}",
+        "\\PC{0,3}".prop_map(|s| s.replace(['/', '+', '#', '{', '}'], ""))
+    ]
 }
 
 fn filter_level() -> impl Strategy<Value = String> {

@@ -78,7 +78,7 @@ impl Grower<'_> {
     }
 
     fn computed(&mut self, of: Type, scope: &[Column], depth: usize) -> Typed {
-        let mut part = |g: &mut Self, of: Type| g.expression(of, scope, depth - 1);
+        let part = |g: &mut Self, of: Type| g.expression(of, scope, depth - 1);
         match of {
             Type::Int => {
                 let (a, b) = (part(self, Type::Int), part(self, Type::Int));

@@ -126,7 +126,9 @@ impl<'a> Cursor<'a> {
                     return Ok(());
                 }
                 Some(b'\\') => scratch.push(self.escape()?),
-                Some(_) => return Err(self.syntax("a control character in a string: write it as an escape such as \\n")),
+                Some(_) => {
+                    return Err(self.syntax("a control character in a string: write it as an escape such as \\n"));
+                }
                 None => return Err(self.syntax("the string is not closed")),
             }
             let from = self.at;
@@ -191,7 +193,11 @@ impl<'a> Cursor<'a> {
     #[cold]
     fn not_a_number(&mut self) -> Box<Fault> {
         let rest = &self.text[self.at..];
-        if rest.starts_with("-I") { self.not_finite() } else { self.syntax("a number that is not written as JSON wants") }
+        if rest.starts_with("-I") {
+            self.not_finite()
+        } else {
+            self.syntax("a number that is not written as JSON wants")
+        }
     }
 
     /// Skips one value of any shape and returns its text.
@@ -208,7 +214,10 @@ impl<'a> Cursor<'a> {
                         self.at += 1;
                     } else {
                         if depth == MAX_DEPTH {
-                            return Err(Fault::new("too_deep", format!("more than {MAX_DEPTH} values inside each other")));
+                            return Err(Fault::new(
+                                "too_deep",
+                                format!("more than {MAX_DEPTH} values inside each other"),
+                            ));
                         }
                         depth += 1;
                         objects = objects << 1 | u128::from(open == b'{');

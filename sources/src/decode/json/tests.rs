@@ -38,21 +38,61 @@ fn bad_values_become_errors_that_name_field_and_type() {
         ("float64", r#"{"v":NaN}"#, "not_finite", "`v`: NaN is not a finite number"),
         ("float64", r#"{"v":-Infinity}"#, "not_finite", "`v`: -Infinity is not a finite number"),
         ("float64", r#"{"v":"nan"}"#, "not_finite", "`v`: nan is not a finite number"),
-        ("float64", r#"{"v":null}"#, "missing_field", "`v`: the field is null; a `?` after the column's type would allow that"),
-        ("float64", r#"{}"#, "missing_field", "`v`: the field is missing; a `?` after the column's type would allow that"),
+        (
+            "float64",
+            r#"{"v":null}"#,
+            "missing_field",
+            "`v`: the field is null; a `?` after the column's type would allow that",
+        ),
+        (
+            "float64",
+            r#"{}"#,
+            "missing_field",
+            "`v`: the field is missing; a `?` after the column's type would allow that",
+        ),
         ("bool", r#"{"v":1}"#, "wrong_type", "`v`: expected bool, found the number 1"),
         ("utf8", r#"{"v":[1]}"#, "wrong_type", "`v`: expected utf8, found a list"),
         ("utf8", r#"{"v":true}"#, "wrong_type", "`v`: expected utf8, found true"),
         ("binary", r#"{"v":"a"}"#, "wrong_format", r#"`v`: expected binary as base64 with padding, found "a""#),
-        ("date", r#"{"v":"2026-02-30"}"#, "wrong_format", r#"`v`: expected date such as 2026-01-31, found "2026-02-30""#),
+        (
+            "date",
+            r#"{"v":"2026-02-30"}"#,
+            "wrong_format",
+            r#"`v`: expected date such as 2026-01-31, found "2026-02-30""#,
+        ),
         ("decimal(4,2)", r#"{"v":100}"#, "out_of_range", "`v`: 100 does not fit decimal(4,2)"),
         ("decimal(4,2)", r#"{"v":1.005}"#, "out_of_range", "`v`: 1.005 does not fit decimal(4,2)"),
         ("list(int8)", r#"{"v":[1,"x"]}"#, "wrong_type", r#"`v[1]`: expected int8, found the text "x""#),
-        ("list(int8)", r#"{"v":[null]}"#, "missing_field", "`v[0]`: the field is null; a `?` after the column's type would allow that"),
-        ("struct(a: list(struct(b: bool)))", r#"{"v":{"a":[{"b":0}]}}"#, "wrong_type", "`v.a[0].b`: expected bool, found the number 0"),
-        ("struct(a: bool)", r#"{"v":{}}"#, "missing_field", "`v.a`: the field is missing; a `?` after the column's type would allow that"),
-        ("int64", r#"[1]"#, "wrong_type", "expected an object with the columns as its fields, all in one line, found a list"),
-        ("int64", "", "json_syntax", "not JSON at byte 0: expected an object with the columns as its fields, all in one line, but the text ends"),
+        (
+            "list(int8)",
+            r#"{"v":[null]}"#,
+            "missing_field",
+            "`v[0]`: the field is null; a `?` after the column's type would allow that",
+        ),
+        (
+            "struct(a: list(struct(b: bool)))",
+            r#"{"v":{"a":[{"b":0}]}}"#,
+            "wrong_type",
+            "`v.a[0].b`: expected bool, found the number 0",
+        ),
+        (
+            "struct(a: bool)",
+            r#"{"v":{}}"#,
+            "missing_field",
+            "`v.a`: the field is missing; a `?` after the column's type would allow that",
+        ),
+        (
+            "int64",
+            r#"[1]"#,
+            "wrong_type",
+            "expected an object with the columns as its fields, all in one line, found a list",
+        ),
+        (
+            "int64",
+            "",
+            "json_syntax",
+            "not JSON at byte 0: expected an object with the columns as its fields, all in one line, but the text ends",
+        ),
         ("int64", r#"{"v":1"#, "json_syntax", "not JSON at byte 6: expected `,` or `}`, but the text ends"),
         ("int64", r#"{"v":1} x"#, "json_syntax", "not JSON at byte 8: expected the end of the row, found 'x'"),
         ("int64", r#"{"v":01}"#, "json_syntax", "`v`: not JSON at byte 5: a number that is not written as JSON wants"),
@@ -60,7 +100,12 @@ fn bad_values_become_errors_that_name_field_and_type() {
         ("int64", r#"{v:1}"#, "json_syntax", "not JSON at byte 1: expected a key in quotes, found 'v'"),
         ("utf8", r#"{"v":"\x"}"#, "json_syntax", "`v`: not JSON at byte 7: an escape that JSON does not have"),
         ("utf8", r#"{"v":"\ud800"}"#, "json_syntax", "`v`: not JSON at byte 12: half of a surrogate pair"),
-        ("utf8", "{\"v\":\"a\tb\"}", "json_syntax", "`v`: not JSON at byte 7: a control character in a string: write it as an escape such as \\n"),
+        (
+            "utf8",
+            "{\"v\":\"a\tb\"}",
+            "json_syntax",
+            "`v`: not JSON at byte 7: a control character in a string: write it as an escape such as \\n",
+        ),
         ("utf8", r#"{"v":"open"#, "json_syntax", "`v`: not JSON at byte 10: the string is not closed"),
         ("int64", r#"{"v":1,"x":tru}"#, "json_syntax", "not JSON at byte 11: expected a value, found 't'"),
     ];
@@ -78,7 +123,9 @@ fn bytes_that_are_not_utf8_are_an_error_row() {
 
 #[test]
 fn times_far_away_are_refused() {
-    for line in [r#"{"v":253402300800000}"#, r#"{"v":-62135596800001}"#, r#"{"v":9223372036854775807}"#, r#"{"v":1e30}"#] {
+    for line in
+        [r#"{"v":253402300800000}"#, r#"{"v":-62135596800001}"#, r#"{"v":9223372036854775807}"#, r#"{"v":1e30}"#]
+    {
         assert_eq!(refused("timestamp", line).0, "out_of_range", "{line}");
     }
     for line in [r#"{"v":"2026-01-31T12:00:00"}"#, r#"{"v":"soon"}"#, r#"{"v":""}"#] {
@@ -88,7 +135,13 @@ fn times_far_away_are_refused() {
 
 #[test]
 fn timestamps_are_read_in_their_unit() {
-    let columns = [("s", "timestamp(s)"), ("ms", "timestamp"), ("us", "timestamp(us)"), ("ns", "timestamp(ns)"), ("text", "timestamp")];
+    let columns = [
+        ("s", "timestamp(s)"),
+        ("ms", "timestamp"),
+        ("us", "timestamp(us)"),
+        ("ns", "timestamp(ns)"),
+        ("text", "timestamp"),
+    ];
     let line = br#"{"s":1763800000.5,"ms":1763800000500,"us":1763800000500000,"ns":1763800000500000999,"text":"2025-11-22T08:26:40.5Z"}"#;
     let decoded = decode(&columns, &[], &[line]);
     assert_eq!(decoded.errors, []);
@@ -100,7 +153,8 @@ fn timestamps_are_read_in_their_unit() {
 #[test]
 fn depth_is_bounded_without_recursion() {
     let nested = |depth: usize| format!(r#"{{"v":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
-    let decoded = decode(&[("v", "json")], &[], &[nested(128).as_bytes(), nested(129).as_bytes(), nested(30_000).as_bytes()]);
+    let decoded =
+        decode(&[("v", "json")], &[], &[nested(128).as_bytes(), nested(129).as_bytes(), nested(30_000).as_bytes()]);
     assert_eq!(decoded.rows.num_rows(), 1);
     assert!(decoded.errors.iter().all(|error| error.code == "too_deep"), "{:?}", decoded.errors);
     let skipped = decode(&[("w", "int64?")], &[], &[nested(30_000).as_bytes()]);
@@ -122,7 +176,8 @@ fn of_a_field_that_comes_twice_the_last_value_counts() {
 #[test]
 fn fields_in_any_order_with_extra_ones_are_found_and_counted() {
     let mut decoder =
-        Decoder::new(schema(&[("a", "int64"), ("b", "float64?")]), &[], Format::Json, &[], DEFAULT_MAX_PAYLOAD).expect("a decoder");
+        Decoder::new(schema(&[("a", "int64"), ("b", "float64?")]), &[], Format::Json, &[], DEFAULT_MAX_PAYLOAD)
+            .expect("a decoder");
     decoder.push(br#" { "x" : {"a":[1,{"b":"}"}]} , "b" : -0.0 , "\u0061" : -7 } "#, &[]);
     decoder.push(br#"{"a":1}"#, &[]);
     assert_eq!(decoder.extra_fields(), 1);
@@ -135,8 +190,13 @@ fn fields_in_any_order_with_extra_ones_are_found_and_counted() {
 
 #[test]
 fn diff_and_deleted_become_weights() {
-    let lines: [&[u8]; 5] =
-        [br#"{"v":1}"#, br#"{"v":1,"_diff":-1}"#, br#"{"_diff":1,"v":2}"#, br#"{"v":1,"_diff":2}"#, br#"{"v":1,"_deleted":true}"#];
+    let lines: [&[u8]; 5] = [
+        br#"{"v":1}"#,
+        br#"{"v":1,"_diff":-1}"#,
+        br#"{"_diff":1,"v":2}"#,
+        br#"{"v":1,"_diff":2}"#,
+        br#"{"v":1,"_deleted":true}"#,
+    ];
     let decoded = decode(&[("v", "int64")], &[], &lines);
     assert_eq!(decoded.weights, Some(vec![1, -1, 1]));
     assert_eq!(decoded.errors.iter().map(|e| e.code).collect::<Vec<_>>(), ["out_of_range", "wrong_change"]);
@@ -152,7 +212,10 @@ fn diff_and_deleted_become_weights() {
     ];
     let decoded = decode(&columns, &[0], &lines);
     assert_eq!(decoded.weights, Some(vec![1, -1, -1]));
-    assert_eq!(decoded.errors.iter().map(|e| e.code).collect::<Vec<_>>(), ["missing_field", "missing_field", "wrong_change"]);
+    assert_eq!(
+        decoded.errors.iter().map(|e| e.code).collect::<Vec<_>>(),
+        ["missing_field", "missing_field", "wrong_change"]
+    );
     assert_eq!(decode(&[("v", "int64")], &[], &[br#"{"v":1}"#]).weights, None);
 }
 

@@ -61,7 +61,11 @@ fn push_other(column: &mut Column, first: Option<u8>, cursor: &mut Cursor, scrat
         (Column::Bool(cells), Some(b'f')) => cursor.literal("false").map(|()| cells.push(false)),
         (column, Some(b'-' | b'0'..=b'9')) => push_number(column, cursor),
         (
-            column @ (Column::Binary(_) | Column::Date(_) | Column::Timestamp(..) | Column::Interval(_) | Column::Decimal(..)),
+            column @ (Column::Binary(_)
+            | Column::Date(_)
+            | Column::Timestamp(..)
+            | Column::Interval(_)
+            | Column::Decimal(..)),
             Some(b'"'),
         ) => text::push(column, cursor.string(scratch)?),
         (column, Some(b'"')) => {
@@ -183,7 +187,8 @@ fn push_struct(structs: &mut Structs, cursor: &mut Cursor, scratch: &mut String)
                     let column = &mut structs.columns[index];
                     // Of a field that comes twice the last one counts.
                     column.truncate(row);
-                    let pushed = push(column, cursor, scratch).map_err(|fault| fault.in_field(structs.fields[index].name()))?;
+                    let pushed =
+                        push(column, cursor, scratch).map_err(|fault| fault.in_field(structs.fields[index].name()))?;
                     if !pushed && !structs.fields[index].is_nullable() {
                         return Err(Fault::null(structs.fields[index].name()));
                     }

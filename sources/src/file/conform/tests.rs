@@ -4,7 +4,8 @@ use arrow::array::*;
 use std::sync::Arc;
 
 fn apply(columns: Vec<(&str, ArrayRef)>, declared: &[(&str, &str)], key: &[usize]) -> Decoded {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).expect("a batch");
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .expect("a batch");
     let layout = Layout { schema: schema(declared), key: key.to_vec(), limit: 0 };
     let conform = Conform::new(&batch.schema(), &layout).expect("the columns fit");
     conform.apply(&batch.project(&conform.roots()).expect("columns"))
@@ -22,7 +23,14 @@ fn columns_are_found_by_name_and_cast() {
             ("text", Arc::new(LargeStringArray::from(vec!["7"]))),
             ("small", Arc::new(Int16Array::from(vec![3]))),
         ],
-        &[("small", "int64"), ("text", "int8"), ("time", "timestamp"), ("s", "timestamp(s)"), ("ms", "timestamp"), ("more", "utf8?")],
+        &[
+            ("small", "int64"),
+            ("text", "int8"),
+            ("time", "timestamp"),
+            ("s", "timestamp(s)"),
+            ("ms", "timestamp"),
+            ("more", "utf8?"),
+        ],
         &[],
     );
     assert_eq!(texts(&decoded), ["3|7|2025-11-22T08:26:40.500|2025-11-22T08:26:40|1970-01-01T00:00:01.500|null"]);
@@ -40,7 +48,10 @@ fn values_that_do_not_fit_are_error_rows() {
     );
     assert_eq!(texts(&decoded), ["1|1.0", "5|null"]);
     let errors: Vec<_> = decoded.errors.iter().map(|e| (e.code, e.input.as_str())).collect();
-    assert_eq!(errors, [("out_of_range", "n=300, f=NaN"), ("missing_field", "n=, f=1.0"), ("not_finite", "n=4, f=inf")]);
+    assert_eq!(
+        errors,
+        [("out_of_range", "n=300, f=NaN"), ("missing_field", "n=, f=1.0"), ("not_finite", "n=4, f=inf")]
+    );
 }
 
 #[test]
@@ -62,7 +73,10 @@ fn columns_of_changes_become_weights() {
 fn columns_that_cannot_fit_are_refused_by_name() {
     let file = Schema::new(vec![Field::new("a", DataType::Struct(Fields::empty()), true)]);
     let refused = |declared: &[(&str, &str)]| {
-        Conform::new(&file, &Layout { schema: schema(declared), key: vec![], limit: 0 }).err().expect("refused").to_string()
+        Conform::new(&file, &Layout { schema: schema(declared), key: vec![], limit: 0 })
+            .err()
+            .expect("refused")
+            .to_string()
     };
     assert_eq!(refused(&[("b", "int64")]), "it has no column `b`, which must not be null");
     assert!(refused(&[("a", "int64?")]).starts_with("its column `a` is Struct"));

@@ -3,7 +3,7 @@
 pub mod ranked;
 
 use super::pending::Pending;
-use super::{DeltaBuilder, Deltas, Shared};
+use super::{DeltaBuilder, Deltas, Gauge, Shared};
 use crate::columns::Codec;
 use crate::delta::Delta;
 use crate::row::{Row, hash};
@@ -88,19 +88,17 @@ pub fn topk<'s>(input: Deltas<'s>, name: &str, node: &Node, top: &TopK, schema: 
             let Some((capability, closed)) = pending.closed(&[frontier]) else { return };
             for (time, mut changes) in closed {
                 differential_dataflow::consolidation::consolidate(&mut changes);
-                advance(&mut state, changes, time, wanted, &mut results);
+                advance(&mut state, changes, time, wanted, &mut results, &gauge);
             }
             if let Some(delta) = results.take() {
                 output.session(&capability).give(delta);
             }
-            gauge.rows.set(state.values().map(|p| p.rows.len() as u64).sum());
-            gauge.bytes.set(state.values().map(|p| p.rows.bytes() as u64).sum());
         }
     })
 }
 
 /// Applies the changes of one time, sorted by partition.
-fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, changes: Vec<((Row, Row), i64)>, time: u64, wanted: usize, results: &mut Results) {
+fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, changes: Vec<((Row, Row), i64)>, time: u64, wanted: usize, results: &mut Results, gauge: &Gauge) {
     let mut changes = changes.into_iter().peekable();
     while let Some(((key, row), diff)) = changes.next() {
         let mut mine = vec![(row, diff)];
@@ -109,6 +107,7 @@ fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, chan
         }
         let partition = state.entry(key.clone()).or_default();
         let concerns = partition.concerns(&mine, wanted);
+        let before = (partition.rows.len() as u64, partition.rows.bytes() as u64);
         for (row, diff) in mine {
             partition.rows.add(row, diff);
         }
@@ -117,7 +116,10 @@ fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, chan
             results.tell(&partition.told, &now, time);
             partition.told = now;
         }
+        gauge.rows.set(gauge.rows.get() + partition.rows.len() as u64 - before.0);
+        gauge.bytes.set(gauge.bytes.get() + partition.rows.bytes() as u64 - before.1);
         if partition.rows.is_empty() {
+            gauge.bytes.set(gauge.bytes.get() - partition.rows.bytes() as u64);
             state.remove(&key);
         }
     }
