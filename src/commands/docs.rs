@@ -59,10 +59,10 @@ fn index(all: &[(&str, &str, Value)]) -> String {
 
 fn command_line() -> String {
     let mut cli = Cli::command();
-    // Not wrapped: the page is the same on every terminal.
     let about = cli.get_about().map(ToString::to_string).unwrap_or_default();
     let mut text = format!("# The command line\n\n{about}.\n");
     cli.build();
+    // clap wraps nothing here: the page is the same on every terminal.
     for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
         let help = command.render_long_help().to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();

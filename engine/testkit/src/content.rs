@@ -1,6 +1,6 @@
 //! What a view holds: the sum of all changes it told.
 
-use crate::value::{Row, rows};
+use crate::value::{Row, rows, same_rows};
 use arrow::error::ArrowError;
 use jarvis_dataflow::Delta;
 use std::collections::BTreeMap;
@@ -42,6 +42,13 @@ impl Content {
             return Err(BelowZero { row: row.clone(), count: *count });
         }
         Ok(self.0.iter().flat_map(|(row, count)| std::iter::repeat_n(row.clone(), *count as usize)).collect())
+    }
+    /// Equal but for the rounding of floats.
+    pub fn is_close(&self, other: &Content) -> bool {
+        match (self.rows(), other.rows()) {
+            (Ok(a), Ok(b)) => self == other || same_rows(&a, &b),
+            _ => false,
+        }
     }
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod content;
 pub mod driver;
 pub mod history;
+pub mod laws;
 pub mod query;
 pub mod random_sql;
 pub mod tables;

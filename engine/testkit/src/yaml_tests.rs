@@ -70,7 +70,7 @@ pub fn run_tests(project: &Project, filter: Option<&str>) -> TestReport {
 }
 
 /// The graph of a pipeline's tests, and the workers that run it.
-pub(crate) struct Bench<'p> {
+struct Bench<'p> {
     project: &'p Project,
     pipeline: &'p Pipeline,
     graph: Arc<Graph>,
@@ -81,7 +81,7 @@ pub(crate) struct Bench<'p> {
 }
 
 impl<'p> Bench<'p> {
-    pub fn new(project: &'p Project, pipeline: &'p Pipeline) -> Self {
+    fn new(project: &'p Project, pipeline: &'p Pipeline) -> Self {
         let mut compiled: Compiled = project.compiled.clone();
         let (mut streams, mut sinks) = (HashMap::new(), HashMap::new());
         let full = |name: &str| full_name(pipeline, name);
@@ -109,7 +109,7 @@ impl<'p> Bench<'p> {
     }
 
     /// Runs one test in all variants.
-    pub fn test(&mut self, test: &Test) -> Vec<Failure> {
+    fn test(&mut self, test: &Test) -> Vec<Failure> {
         if let Some(answers) = &test.answers {
             let message = "`answers` has nothing to answer: no operator of this pipeline asks a model or a service";
             return vec![Failure::new(Variant::OneWorker, answers.span(), message)];
@@ -145,7 +145,7 @@ impl<'p> Bench<'p> {
         (Some(trace), failures)
     }
 
-    pub(crate) fn trace(&mut self, variant: Variant, test: &Test, given: &Given, wanted: &Wanted) -> Result<Trace, Box<Failure>> {
+    fn trace(&mut self, variant: Variant, test: &Test, given: &Given, wanted: &Wanted) -> Result<Trace, Box<Failure>> {
         let workers = if variant == Variant::TwoWorkers { 2 } else { 1 };
         let failed = |e: &dyn std::fmt::Display| Box::new(Failure::new(variant, &test.name.span, format!("the test cannot run: {e}")));
         let mut driver = match self.drivers.remove(&workers) {

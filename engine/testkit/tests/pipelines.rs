@@ -48,7 +48,7 @@ operators:
     sql: SELECT tool, CAST(tool AS bigint) AS number FROM limits
 sinks:
   alert: { from: hot, file: { path: alert.jsonl, as: events, clear: true, key: [tool] } }
-  table: { from: hot, file: { path: table.jsonl, as: state, key: [tool] } }
+  table: { from: hot, mqtt: { topic: "hot/{tool}", as: state } }
   all:   { from: hot, file: { path: all.jsonl, as: changes } }
 tests:
 "#;
