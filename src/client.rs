@@ -16,7 +16,13 @@ const CONNECTING: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, clap::Args)]
 pub struct InstanceArgument {
     /// Where jarvis runs: the address of its `--listen`
-    #[arg(long, value_name = "ADDRESS", env = "JARVIS_LISTEN", hide_env_values = true, default_value = "127.0.0.1:7470")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "JARVIS_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:7470"
+    )]
     pub at: String,
 }
 
@@ -35,10 +41,16 @@ impl InstanceArgument {
     /// The text is no address.
     pub fn client(&self) -> anyhow::Result<Client> {
         let found = self.at.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        let Some(mut address) = found else { bail!("{} is not an address: write HOST:PORT, such as 127.0.0.1:7470", self.at) };
+        let Some(mut address) = found else {
+            bail!("{} is not an address: write HOST:PORT, such as 127.0.0.1:7470", self.at)
+        };
         if address.ip().is_unspecified() {
             // It listens everywhere: here, too.
-            address.set_ip(if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) });
+            address.set_ip(if address.is_ipv4() {
+                IpAddr::V4(Ipv4Addr::LOCALHOST)
+            } else {
+                IpAddr::V6(Ipv6Addr::LOCALHOST)
+            });
         }
         Ok(Client { address })
     }
@@ -64,7 +76,8 @@ impl Client {
     /// As [`Client::get`], or the answer is not the JSON that was expected.
     pub fn json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let answer = self.get(path)?.all()?;
-        serde_json::from_slice(&answer).with_context(|| format!("{} answers, but not as a jarvis of this version", self.address))
+        serde_json::from_slice(&answer)
+            .with_context(|| format!("{} answers, but not as a jarvis of this version", self.address))
     }
 
     /// # Errors
@@ -101,7 +114,8 @@ impl Client {
 fn head_of(reader: &mut impl BufRead) -> anyhow::Result<u16> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).and_then(|code| code.parse().ok());
+    let status =
+        line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).and_then(|code| code.parse().ok());
     let status = status.context("this is not HTTP")?;
     loop {
         line.clear();

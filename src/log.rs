@@ -10,7 +10,9 @@ pub fn quiet() {
 
 /// Says also what is connected, lost and reloaded.
 pub fn chatty() {
-    start("warn,rumqttd=error,jarvis=info,jarvis_runtime=info,jarvis_sources=info,jarvis_sinks=info,jarvis_lineage=info");
+    start(
+        "warn,rumqttd=error,jarvis=info,jarvis_runtime=info,jarvis_sources=info,jarvis_sinks=info,jarvis_lineage=info",
+    );
 }
 
 fn start(default: &str) {

@@ -28,8 +28,15 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
 }
 
+/// The error and its causes. Many errors say their cause themselves: what has been said is not said again.
 fn error_text(error: &anyhow::Error) -> String {
-    format!("{error:#}")
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.extend([": ", &cause]);
+        }
+    }
+    text
 }
 
 fn coloured(word: &str, colour: &str, rest: impl Display) -> String {
@@ -94,8 +101,9 @@ pub fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
     let widths: Vec<usize> = (0..).map_while(width).collect();
     let is_number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
-    let numeric: Vec<bool> =
-        (0..widths.len()).map(|c| rows.len() > 1 && rows.iter().skip(1).all(|row| row.get(c).is_some_and(|cell| is_number(cell)))).collect();
+    let numeric: Vec<bool> = (0..widths.len())
+        .map(|c| rows.len() > 1 && rows.iter().skip(1).all(|row| row.get(c).is_some_and(|cell| is_number(cell))))
+        .collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
@@ -118,6 +126,12 @@ mod tests {
     fn numbers_stand_on_the_right_under_their_heading() {
         let rows = [["stream", "rows"], ["a.b", "7"], ["long.name", "123"]].map(|r| r.map(str::to_owned).to_vec());
         assert_eq!(columns(&rows), "stream     rows\na.b           7\nlong.name   123\n");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file").context("x.yaml: no such file").context("cannot start");
+        assert_eq!(error_text(&error), "cannot start: x.yaml: no such file");
     }
 
     #[test]

@@ -58,7 +58,9 @@ fn watch(paths: &Paths, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
         Ok(watcher)
     });
     watcher
-        .inspect_err(|error| tracing::warn!(%error, "cannot be told of edited pipelines; looking every {LOOK:?} instead"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "cannot be told of edited pipelines; looking every {LOOK:?} instead"),
+        )
         .ok()
 }
 

@@ -58,14 +58,20 @@ sinks:
 fn readings(n: usize, seed: u64) -> Vec<(i64, u64, i64)> {
     let mut numbers = Numbers(seed);
     let base = 1_760_000_000_000i64;
-    (0..n).map(|i| (base + i as i64 * 37 - numbers.below(2000) as i64, numbers.below(5), numbers.below(100) as i64 - 50)).collect()
+    (0..n)
+        .map(|i| (base + i as i64 * 37 - numbers.below(2000) as i64, numbers.below(5), numbers.below(100) as i64 - 50))
+        .collect()
 }
 
 fn setup(folder: &Path, rows: &[(i64, u64, i64)], retain: &str, condition: &str) {
     write(folder, "p.yaml", &READINGS.replace("RETAIN", retain).replace("COND", condition));
     let text: String = rows.iter().map(|(t, k, v)| format!("{{\"tool\":\"t{k}\",\"v\":{v},\"at\":{t}}}\n")).collect();
     write(folder, "a.jsonl", &text);
-    write(folder, "names.jsonl", &(0..4).map(|k| format!("{{\"tool\":\"t{k}\",\"name\":\"n{}\"}}\n", k % 3)).collect::<String>());
+    write(
+        folder,
+        "names.jsonl",
+        &(0..4).map(|k| format!("{{\"tool\":\"t{k}\",\"name\":\"n{}\"}}\n", k % 3)).collect::<String>(),
+    );
 }
 
 fn expected(rows: &[(i64, u64, i64)], counts: impl Fn(i64, i64) -> bool) -> BTreeMap<String, (i64, i64, i64)> {
@@ -80,7 +86,9 @@ fn expected(rows: &[(i64, u64, i64)], counts: impl Fn(i64, i64) -> bool) -> BTre
 
 fn got(rows: &[serde_json::Value]) -> BTreeMap<String, (i64, i64, i64)> {
     let int = |r: &serde_json::Value, c: &str| r[c].as_i64().expect("an integer");
-    rows.iter().map(|r| (r["name"].as_str().expect("a name").to_string(), (int(r, "n"), int(r, "total"), int(r, "top")))).collect()
+    rows.iter()
+        .map(|r| (r["name"].as_str().expect("a name").to_string(), (int(r, "n"), int(r, "total"), int(r, "top"))))
+        .collect()
 }
 
 #[test]
@@ -89,8 +97,15 @@ fn a_batch_ends_at_the_latest_event_time() {
     for (seed, n) in [(1, 1), (2, 50), (3, 3000), (4, 20_000)] {
         let rows = readings(n, seed);
         setup(folder.path(), &rows, "20s", "a.v <> 0");
-        let wanted = expected(&rows.iter().copied().filter(|r| r.2 != 0).collect::<Vec<_>>(), |t, end| t + 20_000 > end.max(rows.iter().map(|r| r.0).max().unwrap_or(0)));
-        for arguments in [&["--workers", "1"][..], &["--workers", "2"], &["--workers", "1", "--tick", "10ms"], &["--workers", "2", "--tick", "7s"]] {
+        let wanted = expected(&rows.iter().copied().filter(|r| r.2 != 0).collect::<Vec<_>>(), |t, end| {
+            t + 20_000 > end.max(rows.iter().map(|r| r.0).max().unwrap_or(0))
+        });
+        for arguments in [
+            &["--workers", "1"][..],
+            &["--workers", "2"],
+            &["--workers", "1", "--tick", "10ms"],
+            &["--workers", "2", "--tick", "7s"],
+        ] {
             assert_eq!(got(&run(folder.path(), arguments)), wanted, "seed {seed}, {n} rows, {arguments:?}");
         }
     }
@@ -100,7 +115,12 @@ fn a_batch_ends_at_the_latest_event_time() {
 fn now_is_the_latest_event_time_at_the_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let rows = readings(5000, 9);
-    setup(folder.path(), &rows, "1h", "a.at > now() - INTERVAL '30 seconds' AND a.at <= now() - INTERVAL '500 milliseconds'");
+    setup(
+        folder.path(),
+        &rows,
+        "1h",
+        "a.at > now() - INTERVAL '30 seconds' AND a.at <= now() - INTERVAL '500 milliseconds'",
+    );
     let wanted = expected(&rows, |t, end| t > end - 30_000 && t <= end - 500);
     for arguments in [&["--workers", "1"][..], &["--workers", "2", "--tick", "100ms"]] {
         assert_eq!(got(&run(folder.path(), arguments)), wanted, "{arguments:?}");
@@ -113,7 +133,9 @@ fn changes_add_up_to_the_state() {
     let rows = readings(3000, 5);
     setup(folder.path(), &rows, "15s", "true");
     let state = got(&run(folder.path(), &[]));
-    let yaml = std::fs::read_to_string(folder.path().join("p.yaml")).expect("written above").replace("as: state", "as: changes");
+    let yaml = std::fs::read_to_string(folder.path().join("p.yaml"))
+        .expect("written above")
+        .replace("as: state", "as: changes");
     write(folder.path(), "p.yaml", &yaml);
     let mut sum: BTreeMap<String, i64> = BTreeMap::new();
     let mut last = String::new();
@@ -135,10 +157,16 @@ fn changes_add_up_to_the_state() {
 fn late_rows_are_errors_and_change_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     setup(folder.path(), &[], "forever", "true");
-    let yaml = std::fs::read_to_string(folder.path().join("p.yaml")).expect("written above").replace("time: at", "time: at\n    lateness: 2s");
+    let yaml = std::fs::read_to_string(folder.path().join("p.yaml"))
+        .expect("written above")
+        .replace("time: at", "time: at\n    lateness: 2s");
     write(folder.path(), "p.yaml", &yaml);
     let row = |t: i64, v: i64| format!("{{\"tool\":\"t1\",\"v\":{v},\"at\":{t}}}\n");
-    write(folder.path(), "a.jsonl", &[row(10_000, 1), row(8_500, 2), row(7_999, 4), row(12_000, 8), row(9_000, 16)].concat());
+    write(
+        folder.path(),
+        "a.jsonl",
+        &[row(10_000, 1), row(8_500, 2), row(7_999, 4), row(12_000, 8), row(9_000, 16)].concat(),
+    );
     let out = jarvis(folder.path(), &["run", "p.yaml"]);
     assert!(out.status.success());
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -172,7 +200,8 @@ sinks:
         let starts: Vec<i64> = rows.iter().map(|r| r["n"].as_i64().unwrap_or(0)).collect();
         assert_eq!(starts, vec![10; 4], "{rows:?}");
         let closed = lines(&folder.path().join("closed.jsonl"));
-        let told: Vec<i64> = closed.iter().filter(|r| r["_diff"] == 1).map(|r| r["top"].as_i64().unwrap_or(0)).collect();
+        let told: Vec<i64> =
+            closed.iter().filter(|r| r["_diff"] == 1).map(|r| r["top"].as_i64().unwrap_or(0)).collect();
         assert_eq!(told, [9, 19, 29, 39, 49, 59, 69, 79, 89], "each window once, complete, after its end and lateness");
     }
 }
@@ -195,12 +224,26 @@ sinks:
   out: { from: live, file: { path: out.jsonl, as: changes } }
 "#,
     );
-    write(folder.path(), "price.jsonl", "{\"item\":\"a\",\"price\":1,\"at\":1000}\n{\"item\":\"a\",\"price\":2,\"at\":5000}\n");
+    write(
+        folder.path(),
+        "price.jsonl",
+        "{\"item\":\"a\",\"price\":1,\"at\":1000}\n{\"item\":\"a\",\"price\":2,\"at\":5000}\n",
+    );
     write(folder.path(), "sold.jsonl", "{\"item\":\"a\",\"at\":2000}\n{\"item\":\"b\",\"at\":30000}\n");
     for workers in ["1", "2"] {
         let rows = run(folder.path(), &["--workers", workers, "--tick", "1s"]);
-        let changes: Vec<(i64, i64, &str)> = rows.iter().map(|r| (r["price"].as_i64().unwrap_or(0), r["_diff"].as_i64().unwrap_or(0), r["_time"].as_str().unwrap_or(""))).collect();
-        let wanted = [(1, 1, "1970-01-01T00:00:02Z"), (1, -1, "1970-01-01T00:00:05Z"), (2, 1, "1970-01-01T00:00:05Z"), (2, -1, "1970-01-01T00:00:12Z")];
+        let changes: Vec<(i64, i64, &str)> = rows
+            .iter()
+            .map(|r| {
+                (r["price"].as_i64().unwrap_or(0), r["_diff"].as_i64().unwrap_or(0), r["_time"].as_str().unwrap_or(""))
+            })
+            .collect();
+        let wanted = [
+            (1, 1, "1970-01-01T00:00:02Z"),
+            (1, -1, "1970-01-01T00:00:05Z"),
+            (2, 1, "1970-01-01T00:00:05Z"),
+            (2, -1, "1970-01-01T00:00:12Z"),
+        ];
         assert_eq!(changes, wanted);
     }
 }

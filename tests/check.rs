@@ -106,10 +106,15 @@ fn a_picture_has_sources_views_and_sinks() {
 #[test]
 fn a_picture_comes_in_every_form() {
     let folder = with(GOOD);
-    for (format, begin, end) in [("mermaid", "flowchart LR\n", "\n"), ("dot", "digraph", "}\n"), ("svg", "<svg ", "</svg>\n")] {
+    for (format, begin, end) in
+        [("mermaid", "flowchart LR\n", "\n"), ("dot", "digraph", "}\n"), ("svg", "<svg ", "</svg>\n")]
+    {
         for plan in [&[][..], &["--plan"]] {
             let said = folder.fine(&[&["graph", "doors.yaml", "--format", format], plan].concat());
-            assert!(said.starts_with(begin) && said.ends_with(end) && said.contains("doors.count"), "{format} {plan:?}:\n{said}");
+            assert!(
+                said.starts_with(begin) && said.ends_with(end) && said.contains("doors.count"),
+                "{format} {plan:?}:\n{said}"
+            );
         }
     }
 }

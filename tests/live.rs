@@ -104,7 +104,9 @@ fn a_tap_shows_changes_until_the_end() {
     wait_for_rows(&folder, "shop.hot", at, &[json!({ "_diff": 1, "tool": "t0", "actual": 240.0 })]);
     let mut tap = folder.command(&["tap", "shop.hot", "--json", "--at", &at.to_string()]);
     let mut tap = tap.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(tap.stdout.take().unwrap()).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut lines = BufReader::new(tap.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     assert_eq!(lines.next().unwrap(), json!({ "_diff": 1, "tool": "t0", "actual": 240.0 }));
     publish(port, &[("shop/t0/temperature", r#"{"actual": 90}"#)]);
     let gone = lines.next().unwrap();
@@ -121,7 +123,8 @@ fn an_edit_counts_only_if_it_is_right() {
     let (instance, port, at) = Instance::with_broker(&folder, "pipelines");
     wait_for_subscription(port, &folder, at);
     publish(port, &[("shop/t0/temperature", r#"{"actual": 150}"#), ("shop/t1/temperature", r#"{"actual": 250}"#)]);
-    let (t0, t1) = (json!({ "_diff": 1, "tool": "t0", "actual": 150.0 }), json!({ "_diff": 1, "tool": "t1", "actual": 250.0 }));
+    let (t0, t1) =
+        (json!({ "_diff": 1, "tool": "t0", "actual": 150.0 }), json!({ "_diff": 1, "tool": "t1", "actual": 250.0 }));
     wait_for_rows(&folder, "shop.hot", at, &[t0.clone(), t1.clone()]);
 
     folder.write("pipelines/shop.yaml", &SHOP.replace("FROM reading", "FROM readin"));
@@ -187,7 +190,12 @@ fn requests_under_a_strange_name_are_refused() {
     assert_eq!(get(at, "/healthz"), (200, "ok\n".to_owned()));
     let (status, _) = http(at, "GET /streams HTTP/1.0\r\nHost: evil.example\r\n\r\n");
     assert_eq!(status, 403);
-    let (status, _) = http(at, &format!("POST /sql HTTP/1.0\r\nHost: {at}\r\nOrigin: https://evil.example\r\nContent-Length: 8\r\n\r\nSELECT 1"));
+    let (status, _) = http(
+        at,
+        &format!(
+            "POST /sql HTTP/1.0\r\nHost: {at}\r\nOrigin: https://evil.example\r\nContent-Length: 8\r\n\r\nSELECT 1"
+        ),
+    );
     assert_eq!(status, 403);
 }
 
@@ -206,6 +214,9 @@ fn questions_that_have_no_answer_say_why() {
     ] {
         let output = folder.jarvis(&arguments);
         let said = text(&output.stderr);
-        assert!(output.status.code() == Some(1) && said.contains(hint) && !said.contains("panicked"), "{arguments:?}: {said}");
+        assert!(
+            output.status.code() == Some(1) && said.contains(hint) && !said.contains("panicked"),
+            "{arguments:?}: {said}"
+        );
     }
 }

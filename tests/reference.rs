@@ -9,7 +9,16 @@ use serde_json::Value;
 fn the_schema_names_every_kind() {
     let schema: Value = serde_json::from_str(&Folder::with(&[]).fine(&["schema"])).unwrap();
     let definitions = schema["$defs"].as_object().unwrap();
-    for kind in ["source_mqtt", "source_file", "source_table", "operator_sql", "sink_mqtt", "sink_file", "sink_console", "sink_lineage"] {
+    for kind in [
+        "source_mqtt",
+        "source_file",
+        "source_table",
+        "operator_sql",
+        "sink_mqtt",
+        "sink_file",
+        "sink_console",
+        "sink_lineage",
+    ] {
         assert!(definitions.contains_key(kind), "{kind} is not among {:?}", definitions.keys().collect::<Vec<_>>());
     }
 }
@@ -19,7 +28,8 @@ fn the_reference_pages_are_up_to_date() {
     let folder = Folder::with(&[]);
     folder.fine(&["docs", "reference"]);
     let committed = repository().join("docs/reference");
-    let mut names: Vec<_> = std::fs::read_dir(folder.path("reference")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path("reference")).unwrap().map(|e| e.unwrap().file_name()).collect();
     let mut there: Vec<_> = std::fs::read_dir(&committed).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     there.sort();

@@ -3,8 +3,8 @@
 use crate::project_arguments::{ProjectArguments, written};
 use crate::{kinds, log, terminal};
 use jarvis_runtime::Project;
-use jarvis_spec::schema::field_type_name;
 use jarvis_spec::Diagnostics;
+use jarvis_spec::schema::field_type_name;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -49,7 +49,9 @@ impl Check {
             return fine;
         }
         let heading = ["stream", "kind", "columns"].map(str::to_owned).to_vec();
-        let row = |s: Stream| vec![s.name, s.kind, s.columns.iter().map(|(n, t)| format!("{n}: {t}")).collect::<Vec<_>>().join(", ")];
+        let row = |s: Stream| {
+            vec![s.name, s.kind, s.columns.iter().map(|(n, t)| format!("{n}: {t}")).collect::<Vec<_>>().join(", ")]
+        };
         let rows: Vec<Vec<String>> = std::iter::once(heading).chain(streams(project).into_iter().map(row)).collect();
         terminal::columns(&rows) + &fine
     }

@@ -86,13 +86,18 @@ impl Demo {
         if self.no_simulator {
             return Ok(None);
         }
-        let program = std::env::current_exe()?.with_file_name(format!("jarvis-simulator{}", std::env::consts::EXE_SUFFIX));
+        let program =
+            std::env::current_exe()?.with_file_name(format!("jarvis-simulator{}", std::env::consts::EXE_SUFFIX));
         if !program.is_file() {
             let path = program.display();
             bail!("{path} is not there: build it with `cargo build -p jarvis-simulator`, or say --no-simulator");
         }
         let mut command = Command::new(program);
-        let config = self.project.paths(None)?.config.context("the simulator plays the devices of facility.yaml: name its folder with --config")?;
+        let config = self
+            .project
+            .paths(None)?
+            .config
+            .context("the simulator plays the devices of facility.yaml: name its folder with --config")?;
         command.arg("--facility").arg(config.join("facility.yaml"));
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "warn");
@@ -154,12 +159,17 @@ impl Words {
         let pipelines = terminal::counted(self.pipelines, "pipeline");
         let mut text = format!("jarvis demo: {pipelines} of {from}\n  broker     mqtt://{broker}, in this process\n");
         text += &match simulator {
-            Some(id) => format!("  devices    process {id}: those of facility.yaml; every two minutes each kind of trouble\n"),
+            Some(id) => {
+                format!("  devices    process {id}: those of facility.yaml; every two minutes each kind of trouble\n")
+            }
             None => "  devices    whoever talks to the broker\n".to_owned(),
         };
         if let Some(http) = http {
             let at = if http.port() == 7470 { String::new() } else { format!(" --at {http}") };
-            text += &format!("  look       jarvis top{at}\n             jarvis tap {}{at}\n             http://{http}/metrics\n", self.example);
+            text += &format!(
+                "  look       jarvis top{at}\n             jarvis tap {}{at}\n             http://{http}/metrics\n",
+                self.example
+            );
         }
         text += &format!("             mosquitto_sub -p {port} -v -t 'jarvis/#'\n  end        Ctrl-C\n");
         text += "Alerts as they come; the first ones take about half a minute:";

@@ -30,7 +30,13 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Live: where /metrics, `jarvis tap`, `top` and `sql` are answered, or none. There is no password: stay on loopback
-    #[arg(long, value_name = "ADDRESS", env = "JARVIS_LISTEN", hide_env_values = true, default_value = "127.0.0.1:7470")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "JARVIS_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:7470"
+    )]
     listen: Listen,
     /// Live: run an MQTT broker inside, for pipelines that name none (as `--embedded-broker=127.0.0.1:1884`)
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:1883", value_parser = broker)]

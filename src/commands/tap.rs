@@ -59,7 +59,8 @@ impl Tap {
         let streams: Vec<super::top::Stream> = client.json("/streams")?;
         let Some(stream) = streams.iter().find(|s| s.name == self.stream) else {
             let near = jarvis_spec::nearest(&self.stream, streams.iter().map(|s| s.name.as_str()));
-            let help = near.map_or_else(|| "`jarvis top --once` lists them".to_owned(), |near| format!("did you mean {near}?"));
+            let help = near
+                .map_or_else(|| "`jarvis top --once` lists them".to_owned(), |near| format!("did you mean {near}?"));
             bail!("there is no stream {}: {help}", self.stream);
         };
         let name = |column: &String| column.split_once(": ").map_or(column.clone(), |(name, _)| name.to_owned());

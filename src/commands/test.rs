@@ -42,7 +42,11 @@ impl Test {
         let blessed = bless(project, self.filter.as_deref()).context("the expectations cannot be rewritten")?;
         show(&blessed.failures);
         for (file, count) in &blessed.files {
-            terminal::say(&format!("{}: {} rewritten", file.display(), terminal::counted(*count as u64, "expectation")));
+            terminal::say(&format!(
+                "{}: {} rewritten",
+                file.display(),
+                terminal::counted(*count as u64, "expectation")
+            ));
         }
         Ok(())
     }

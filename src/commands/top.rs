@@ -105,7 +105,8 @@ impl Sample {
         let earlier: HashMap<&str, &Stream> = before.streams.iter().map(|s| (s.name.as_str(), s)).collect();
         let heading = ["stream", "", "kind", "in/s", "out/s", "in", "out", "lag", "queued", "errors"];
         let row = |s: &Stream| {
-            let (rows_in, rows_out) = earlier.get(s.name.as_str()).map_or((s.rows_in, s.rows_out), |e| (e.rows_in, e.rows_out));
+            let (rows_in, rows_out) =
+                earlier.get(s.name.as_str()).map_or((s.rows_in, s.rows_out), |e| (e.rows_in, e.rows_out));
             let rate = |now: u64, then: u64| rate(now.saturating_sub(then) as f64 / seconds);
             vec![
                 s.name.clone(),

@@ -69,7 +69,9 @@ mod tests {
 
     #[test]
     fn addresses_are_served() {
-        for host in ["127.0.0.1:7470", "127.0.0.1", "localhost:7470", "LOCALHOST", "[::1]:7470", "[::1]", "10.0.0.7:7470"] {
+        for host in
+            ["127.0.0.1:7470", "127.0.0.1", "localhost:7470", "LOCALHOST", "[::1]:7470", "[::1]", "10.0.0.7:7470"]
+        {
             assert!(!refuses("10.0.0.7:7470", HOST, host), "{host}");
         }
         assert!(!refuses("0.0.0.0:7470", HOST, "192.168.1.5:7470"));
@@ -78,7 +80,9 @@ mod tests {
 
     #[test]
     fn names_and_other_addresses_are_not() {
-        for host in ["evil.example:7470", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.8", "", ":7470", "[::1"] {
+        for host in
+            ["evil.example:7470", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.8", "", ":7470", "[::1"]
+        {
             assert!(refuses("10.0.0.7:7470", HOST, host), "{host}");
         }
         assert!(refuses("0.0.0.0:7470", HOST, "evil.example"));

@@ -33,7 +33,8 @@ pub(super) async fn tap(
     let Some(tap) = tap else {
         return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no stream {stream}; /streams lists them")));
     };
-    let row = JsonRow::new(&tap.schema).map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let row =
+        JsonRow::new(&tap.schema).map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let body = match (&tap.now, ask.once) {
         (None, true) => {
             let message = format!("jarvis holds no copy of {stream}: its rows are only seen as they come");

@@ -38,7 +38,14 @@ pub fn lay_out(sizes: &[(f64, f64)], arrows: &[(usize, usize)]) -> Layout {
     let mut items: Vec<Item> = sizes
         .iter()
         .zip(&layers)
-        .map(|((width, height), layer)| Item { layer: *layer, width: *width, height: *height, y: 0.0, before: vec![], after: vec![] })
+        .map(|((width, height), layer)| Item {
+            layer: *layer,
+            width: *width,
+            height: *height,
+            y: 0.0,
+            before: vec![],
+            after: vec![],
+        })
         .collect();
     let ways: Vec<Vec<usize>> = arrows.iter().map(|arrow| way(&mut items, *arrow)).collect();
     let depth = items.iter().map(|item| item.layer + 1).max().unwrap_or(0);
@@ -204,7 +211,10 @@ mod tests {
             for a in 0..sizes.len() {
                 for b in 0..a {
                     let ((ax, ay), (bx, by)) = (layout.corners[a], layout.corners[b]);
-                    let apart = ax + sizes[a].0 <= bx || bx + sizes[b].0 <= ax || ay + sizes[a].1 <= by + 0.01 || by + sizes[b].1 <= ay + 0.01;
+                    let apart = ax + sizes[a].0 <= bx
+                        || bx + sizes[b].0 <= ax
+                        || ay + sizes[a].1 <= by + 0.01
+                        || by + sizes[b].1 <= ay + 0.01;
                     assert!(apart, "{a} and {b} of graph {seed}");
                 }
             }
@@ -216,7 +226,8 @@ mod tests {
         for seed in 0..300 {
             let (sizes, arrows) = some_graph(seed);
             let layout = lay_out(&sizes, &arrows);
-            let inside = |x: f64, y: f64| x >= -0.01 && y >= -0.01 && x <= layout.width + 0.01 && y <= layout.height + 0.01;
+            let inside =
+                |x: f64, y: f64| x >= -0.01 && y >= -0.01 && x <= layout.width + 0.01 && y <= layout.height + 0.01;
             for ((x, y), (width, height)) in layout.corners.iter().zip(&sizes) {
                 assert!(inside(*x, *y) && inside(x + width, y + height), "graph {seed}");
             }

@@ -95,7 +95,11 @@ fn example() -> Picture {
         columns: vec![],
     };
     Picture {
-        shapes: vec![shape("a.in", Role::Source, "a"), shape("a.view", Role::View, "a"), shape("b.out", Role::Sink, "b")],
+        shapes: vec![
+            shape("a.in", Role::Source, "a"),
+            shape("a.view", Role::View, "a"),
+            shape("b.out", Role::Sink, "b"),
+        ],
         arrows: vec![(0, 1), (1, 2), (0, 2)],
     }
 }

@@ -18,7 +18,9 @@ pub fn of_pipelines(project: &Project) -> Picture {
     }
     let sinks = project.sinks.iter().filter_map(|sink| Some((sink, compiled.sink_streams.get(&sink.name)?)));
     let own: BTreeSet<&str> = written(project).map(|p| p.name.value.as_str()).collect();
-    let is_read = |stream: &str| reads.iter().any(|(from, _)| from == stream) || compiled.sink_streams.values().any(|s| s == stream);
+    let is_read = |stream: &str| {
+        reads.iter().any(|(from, _)| from == stream) || compiled.sink_streams.values().any(|s| s == stream)
+    };
     let mut picture = Picture::default();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (stream, info) in &compiled.streams {
@@ -33,7 +35,13 @@ pub fn of_pipelines(project: &Project) -> Picture {
             None => (Role::View, "sql".to_owned()),
         };
         places.insert(stream.clone(), picture.shapes.len());
-        picture.shapes.push(Shape { title: stream.clone(), note, role, group: group.to_owned(), columns: columns(&info.schema) });
+        picture.shapes.push(Shape {
+            title: stream.clone(),
+            note,
+            role,
+            group: group.to_owned(),
+            columns: columns(&info.schema),
+        });
     }
     picture.arrows.extend(reads.iter().filter_map(|(from, to)| Some((*places.get(from)?, *places.get(to)?))));
     for (sink, stream) in sinks {
@@ -42,7 +50,13 @@ pub fn of_pipelines(project: &Project) -> Picture {
             picture.arrows.push((*from, picture.shapes.len()));
         }
         let columns = columns(&sink.spec.schema);
-        picture.shapes.push(Shape { title: sink.name.clone(), note: sink.kind.clone(), role: Role::Sink, group, columns });
+        picture.shapes.push(Shape {
+            title: sink.name.clone(),
+            note: sink.kind.clone(),
+            role: Role::Sink,
+            group,
+            columns,
+        });
     }
     picture
 }

@@ -49,9 +49,19 @@ pub fn svg(picture: &Picture) -> String {
         let (role, middle) = (shape.role.name(), x + width / 2.0);
         let round = if shape.role == Role::Source { HEIGHT / 2.0 } else { 6.0 };
         line(format_args!("<g><title>{}</title>", escaped(&columns(shape))));
-        line(format_args!("<rect class=\"{role}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{round}\"/>"));
-        line(format_args!("<text class=\"title\" x=\"{middle:.1}\" y=\"{:.1}\">{}</text>", y + 20.0, escaped(&shape.title)));
-        line(format_args!("<text class=\"note\" x=\"{middle:.1}\" y=\"{:.1}\">{}</text></g>", y + 36.0, escaped(&shape.note)));
+        line(format_args!(
+            "<rect class=\"{role}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{round}\"/>"
+        ));
+        line(format_args!(
+            "<text class=\"title\" x=\"{middle:.1}\" y=\"{:.1}\">{}</text>",
+            y + 20.0,
+            escaped(&shape.title)
+        ));
+        line(format_args!(
+            "<text class=\"note\" x=\"{middle:.1}\" y=\"{:.1}\">{}</text></g>",
+            y + 36.0,
+            escaped(&shape.note)
+        ));
     }
     text + "</svg>\n"
 }

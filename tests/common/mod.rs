@@ -55,7 +55,13 @@ impl Folder {
     /// As [`Folder::jarvis`], but it must succeed; gives the standard output.
     pub fn fine(&self, arguments: &[&str]) -> String {
         let output = self.jarvis(arguments);
-        assert!(output.status.success(), "jarvis {arguments:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "jarvis {arguments:?}: {}\n{}{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout)
     }
 }
@@ -94,7 +100,13 @@ pub struct Instance {
 
 impl Instance {
     pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut child = folder.command(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = folder
+            .command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (stderr, shared) = (child.stderr.take().unwrap(), said.clone());
         std::thread::spawn(move || {

@@ -30,11 +30,19 @@ impl Judge {
     ///
     /// # Errors
     /// What DataFusion says about the query or its computation.
-    pub fn answer(&self, query: &Query, tables: &[Table], sql: &str, content: &[Vec<Row>], time: u64) -> Result<Vec<Row>> {
+    pub fn answer(
+        &self,
+        query: &Query,
+        tables: &[Table],
+        sql: &str,
+        content: &[Vec<Row>],
+        time: u64,
+    ) -> Result<Vec<Row>> {
         let catalog = Arc::new(MemoryCatalogProvider::new());
         let schema = Arc::new(MemorySchemaProvider::new());
         for ((table, columns), rows) in tables.iter().zip(&query.schemas).zip(content) {
-            let data = MemTable::try_new(columns.clone(), vec![vec![batch(columns, rows)]])?;
+            let rows: Vec<Row> = rows.iter().filter(|r| table.retains(r, time)).cloned().collect();
+            let data = MemTable::try_new(columns.clone(), vec![vec![batch(columns, &rows)]])?;
             schema.register_table(table.name.into(), Arc::new(data))?;
         }
         catalog.register_schema(PIPELINE, schema)?;

@@ -76,7 +76,9 @@ pub fn check(tables: &[Table], sql: &str, history: &[Step]) -> Result<Verdict, S
 fn refused(tables: &[Table], sql: &str, found: &Diagnostics) -> Result<Verdict, String> {
     let own = found.iter().all(|d| d.code == "sql_unsupported");
     let judge = Judge::new().map_err(|e| e.to_string())?;
-    let answer = Query::compile(tables, "SELECT * FROM b").ok().map(|q| judge.answer(&q, tables, sql, &vec![vec![]; tables.len()], BASE));
+    let answer = Query::compile(tables, "SELECT * FROM b")
+        .ok()
+        .map(|q| judge.answer(&q, tables, sql, &vec![vec![]; tables.len()], BASE));
     match answer {
         Some(Ok(_)) if !own => Err(format!("DataFusion plans what is refused here:\n{found}")),
         _ => Ok(Verdict::Refused(found.to_string())),

@@ -90,7 +90,8 @@ pub fn spread(rows: &[Rows], workers: usize, turn: usize) -> Vec<Vec<Rows>> {
         for part in 0..workers {
             let end = n * (part + 1) / workers;
             if end > start {
-                let piece = Rows { input: r.input, delta: r.delta.slice(start, end - start), place: r.place + start as u64 };
+                let piece =
+                    Rows { input: r.input, delta: r.delta.slice(start, end - start), place: r.place + start as u64 };
                 out[(part + turn) % workers].push(piece);
             }
             start = end;

@@ -92,7 +92,9 @@ fn act(table: &Table, index: usize, op: &Op, rows: &mut Vec<Row>, changes: &mut 
         let cells = table.columns.iter().zip(op.cells).map(|((_, t), seed)| cell(t, seed));
         match from {
             // An update of a row with a key keeps the key.
-            Some(old) => cells.enumerate().map(|(c, v)| if table.key.contains(&c) { old[c].clone() } else { v }).collect(),
+            Some(old) => {
+                cells.enumerate().map(|(c, v)| if table.key.contains(&c) { old[c].clone() } else { v }).collect()
+            }
             None => cells.collect(),
         }
     };

@@ -197,7 +197,8 @@ impl Bench {
         self.reset()?;
         self.run(feeds, "undo")?;
         let places = feeds.iter().flat_map(|f| &f.rows).map(|r| r.place + r.delta.len() as u64).max().unwrap_or(0);
-        let back: Vec<Rows> = feeds.iter().rev().flat_map(|f| &f.rows).map(|r| self.taken_back(r, before, places)).collect();
+        let back: Vec<Rows> =
+            feeds.iter().rev().flat_map(|f| &f.rows).map(|r| self.taken_back(r, before, places)).collect();
         self.tick(before, &back, 1)?;
         compare("undo", feeds.len(), &self.contents, &wanted)
     }

@@ -1,7 +1,9 @@
 //! Queries over small tables, compiled without a file: what property tests of the engine are made of.
 
 use crate::value::{Row, Value};
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use jarvis_plan::{Compiled, SourceInfo, compile};
 use jarvis_spec::{Diagnostics, SourceText, parse_pipeline};
@@ -23,8 +25,10 @@ pub struct Table {
     pub key: &'static [usize],
     /// No row is ever taken back.
     pub append_only: bool,
-    /// More lines of YAML, as `time: at`; the default retention is `forever`.
+    /// More lines of YAML, as `time: at`.
     pub extra: &'static str,
+    /// How long a row counts after its event time: (column, seconds); forever without it.
+    pub retain: Option<(usize, u64)>,
 }
 
 impl Table {
@@ -33,9 +37,24 @@ impl Table {
         let columns: Vec<String> = self.columns.iter().map(|(n, t)| format!("{n}: \"{t}\"")).collect();
         let key: Vec<&str> = self.key.iter().map(|k| self.columns[*k].0).collect();
         let key = if key.is_empty() { String::new() } else { format!("    key: [{}]\n", key.join(", ")) };
-        let retain = if self.extra.contains("retain") { "" } else { "    retain: forever\n" };
+        let retain = self.retain.map_or("forever".to_owned(), |(_, seconds)| format!("{seconds}s"));
         let extra: String = self.extra.lines().map(|l| format!("    {}\n", l.trim())).collect();
-        format!("  {}:\n    given: {{}}\n    schema: {{ {} }}\n{key}{retain}{extra}", self.name, columns.join(", "))
+        format!(
+            "  {}:\n    given: {{}}\n    schema: {{ {} }}\n{key}    retain: {retain}\n{extra}",
+            self.name,
+            columns.join(", ")
+        )
+    }
+}
+
+impl Table {
+    /// Whether a row counts at `time`, µs since the epoch.
+    pub fn retains(&self, row: &Row, time: u64) -> bool {
+        match self.retain.map(|(column, seconds)| (&row[column], seconds)) {
+            None => true,
+            Some((Value::Micros(at), seconds)) => at + seconds as i64 * 1_000_000 > time as i64,
+            Some(_) => false,
+        }
     }
 }
 
@@ -77,7 +96,8 @@ impl Query {
 /// # Panics
 /// If a value does not have its column's type; tests make both.
 pub fn batch(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
-    let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(|(c, f)| column(f.data_type(), rows, c)).collect();
+    let columns: Vec<ArrayRef> =
+        schema.fields().iter().enumerate().map(|(c, f)| column(f.data_type(), rows, c)).collect();
     RecordBatch::try_new(schema.clone(), columns).expect("rows have the table's columns")
 }
 
@@ -85,7 +105,15 @@ fn column(data_type: &DataType, rows: &[Row], c: usize) -> ArrayRef {
     let cells = rows.iter().map(|r| &r[c]);
     macro_rules! collect {
         ($array:ty, $variant:pat => $value:expr) => {
-            Arc::new(cells.map(|v| match v { $variant => Some($value), Value::Null => None, other => panic!("{other} in a column of {data_type}") }).collect::<$array>())
+            Arc::new(
+                cells
+                    .map(|v| match v {
+                        $variant => Some($value),
+                        Value::Null => None,
+                        other => panic!("{other} in a column of {data_type}"),
+                    })
+                    .collect::<$array>(),
+            )
         };
     }
     match data_type {

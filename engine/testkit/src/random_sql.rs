@@ -98,7 +98,8 @@ impl Grower<'_> {
     fn grouped(&mut self, depth: usize, outermost: bool) -> Select {
         let relation = self.relation(depth);
         let condition = self.where_clause(&relation, depth);
-        let keys: Vec<Typed> = (0..self.pick(3)).map(|_| self.any(&relation.columns, 1)).filter(|k| !k.is_constant).collect();
+        let keys: Vec<Typed> =
+            (0..self.pick(3)).map(|_| self.any(&relation.columns, 1)).filter(|k| !k.is_constant).collect();
         let mut list = vec![];
         let mut columns = vec![];
         for (i, key) in keys.iter().enumerate() {
@@ -132,7 +133,9 @@ impl Grower<'_> {
     }
 
     fn call(&mut self, scope: &[Column], outermost: bool) -> Typed {
-        let filter = |g: &mut Self| if g.chance(5) { format!(" FILTER (WHERE {})", g.predicate(scope, 1)) } else { String::new() };
+        let filter = |g: &mut Self| {
+            if g.chance(5) { format!(" FILTER (WHERE {})", g.predicate(scope, 1)) } else { String::new() }
+        };
         let number = |g: &mut Self| {
             let of = if g.chance(2) { Type::Float } else { Type::Int };
             let e = g.expression(of, scope, 1);
@@ -167,7 +170,11 @@ impl Grower<'_> {
                 let direction = if self.chance(2) { " DESC" } else { "" };
                 let function = if self.chance(2) { "last_value" } else { "first_value" };
                 // Rows that are equal in both are equal in the value, so the answer is determined.
-                let order = if by.sql == e.sql { format!("{}{direction}", e.sql) } else { format!("{}{direction}, {}", by.sql, e.sql) };
+                let order = if by.sql == e.sql {
+                    format!("{}{direction}", e.sql)
+                } else {
+                    format!("{}{direction}, {}", by.sql, e.sql)
+                };
                 call(format!("{function}({} ORDER BY {order})", e.sql), e.of, e.exact)
             }
             _ if outermost => call(format!("array_agg({})", self.any(scope, 1).sql), Type::List, true),
@@ -178,8 +185,12 @@ impl Grower<'_> {
     fn union(&mut self, depth: usize) -> Select {
         let first = self.query(depth - 1, false);
         let relation = self.relation(depth - 1);
-        let list: Vec<String> =
-            first.columns.iter().enumerate().map(|(i, c)| format!("{} AS c{i}", self.expression(c.of, &relation.columns, 1).sql)).collect();
+        let list: Vec<String> = first
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| format!("{} AS c{i}", self.expression(c.of, &relation.columns, 1).sql))
+            .collect();
         let condition = self.where_clause(&relation, 0);
         let op = ["UNION ALL", "UNION", "EXCEPT", "INTERSECT"][self.pick(4)];
         let alias = self.alias();
@@ -212,7 +223,8 @@ impl Grower<'_> {
         let alias = self.alias();
         let order = self.order(&inner.columns);
         let offset = if self.chance(3) { format!(" OFFSET {}", 1 + self.pick(2)) } else { String::new() };
-        let sql = format!("SELECT * FROM ({}) AS {alias} ORDER BY {order} LIMIT {}{offset}", inner.sql, 1 + self.pick(4));
+        let sql =
+            format!("SELECT * FROM ({}) AS {alias} ORDER BY {order} LIMIT {}{offset}", inner.sql, 1 + self.pick(4));
         // In brackets, because it may stand in a UNION.
         let outer = self.alias();
         Select { sql: format!("SELECT * FROM ({sql}) AS {outer}"), columns: inner.columns }
@@ -249,7 +261,10 @@ impl Grower<'_> {
         let from = if self.chance(2) {
             let key = self.pick(inner.columns.len());
             scope.extend(qualified(&right));
-            format!("{name} AS {left} JOIN {name} AS {right} ON {left}.{key} = {right}.{key}", key = inner.columns[key].sql)
+            format!(
+                "{name} AS {left} JOIN {name} AS {right} ON {left}.{key} = {right}.{key}",
+                key = inner.columns[key].sql
+            )
         } else {
             format!("{name} AS {left}")
         };

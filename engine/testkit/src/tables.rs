@@ -10,6 +10,7 @@ pub const TABLES: [Table; 3] = [
         key: &[0],
         append_only: false,
         extra: "time: at\nlateness: 2s",
+        retain: None,
     },
     Table {
         name: "b",
@@ -17,6 +18,7 @@ pub const TABLES: [Table; 3] = [
         key: &[],
         append_only: false,
         extra: "",
+        retain: None,
     },
     Table {
         name: "c",
@@ -24,5 +26,6 @@ pub const TABLES: [Table; 3] = [
         key: &[],
         append_only: true,
         extra: "",
+        retain: None,
     },
 ];

@@ -48,7 +48,8 @@ const MOST_KILLS: usize = 24;
 pub fn run_tests(project: &Project, filter: Option<&str>) -> TestReport {
     let mut report = TestReport::default();
     for pipeline in &project.pipelines {
-        let wanted = |t: &&Test| filter.is_none_or(|f| format!("{}: {}", pipeline.name.value, t.name.value).contains(f));
+        let wanted =
+            |t: &&Test| filter.is_none_or(|f| format!("{}: {}", pipeline.name.value, t.name.value).contains(f));
         let tests: Vec<&Test> = pipeline.tests.iter().filter(wanted).collect();
         if tests.is_empty() {
             continue;
@@ -86,7 +87,10 @@ impl<'p> Bench<'p> {
         let (mut streams, mut sinks) = (HashMap::new(), HashMap::new());
         let full = |name: &str| full_name(pipeline, name);
         for test in &pipeline.tests {
-            let viewed = test.expect.iter().filter_map(|e| if let Expect::View { stream, .. } = e { Some(stream) } else { None });
+            let viewed = test
+                .expect
+                .iter()
+                .filter_map(|e| if let Expect::View { stream, .. } = e { Some(stream) } else { None });
             for stream in viewed.chain(test.never.iter().map(|(s, _)| s)) {
                 let name = full(stream);
                 if !streams.contains_key(&name)
@@ -114,7 +118,8 @@ impl<'p> Bench<'p> {
             let message = "`answers` has nothing to answer: no operator of this pipeline asks a model or a service";
             return vec![Failure::new(Variant::OneWorker, answers.span(), message)];
         }
-        let prepared = Given::read(self.project, self.pipeline, &self.graph, test).and_then(|given| Ok((given, Wanted::read(self, test)?)));
+        let prepared = Given::read(self.project, self.pipeline, &self.graph, test)
+            .and_then(|given| Ok((given, Wanted::read(self, test)?)));
         let (given, wanted) = match prepared {
             Ok(prepared) => prepared,
             Err(failure) => return vec![*failure],
@@ -131,7 +136,14 @@ impl<'p> Bench<'p> {
     }
 
     /// Runs one variant; compares with what is expected and with the trace of the first variant.
-    fn variant(&mut self, variant: Variant, test: &Test, given: &Given, wanted: &Wanted, first: Option<&Trace>) -> (Option<Trace>, Vec<Failure>) {
+    fn variant(
+        &mut self,
+        variant: Variant,
+        test: &Test,
+        given: &Given,
+        wanted: &Wanted,
+        first: Option<&Trace>,
+    ) -> (Option<Trace>, Vec<Failure>) {
         let trace = match self.trace(variant, test, given, wanted) {
             Ok(trace) => trace,
             Err(failure) => return (None, vec![*failure]),
@@ -147,7 +159,9 @@ impl<'p> Bench<'p> {
 
     fn trace(&mut self, variant: Variant, test: &Test, given: &Given, wanted: &Wanted) -> Result<Trace, Box<Failure>> {
         let workers = if variant == Variant::TwoWorkers { 2 } else { 1 };
-        let failed = |e: &dyn std::fmt::Display| Box::new(Failure::new(variant, &test.name.span, format!("the test cannot run: {e}")));
+        let failed = |e: &dyn std::fmt::Display| {
+            Box::new(Failure::new(variant, &test.name.span, format!("the test cannot run: {e}")))
+        };
         let mut driver = match self.drivers.remove(&workers) {
             Some(mut driver) => {
                 driver.restart(self.graph.clone()).map_err(|e| failed(&e))?;

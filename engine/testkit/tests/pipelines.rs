@@ -118,7 +118,9 @@ fn a_wrong_row_is_shown_beside_what_was_found() {
 
 #[test]
 fn a_sink_that_was_told_more_fails() {
-    let report = report(&format!("  - name: wrong{GIVEN}    expect:\n      - {{ until: 20s, alert: [ {{ event: raised, tool: t0 }} ] }}\n"));
+    let report = report(&format!(
+        "  - name: wrong{GIVEN}    expect:\n      - {{ until: 20s, alert: [ {{ event: raised, tool: t0 }} ] }}\n"
+    ));
     assert_eq!(report.failed(), 1);
     assert_eq!(report.results[0].failures[0].unexpected.len(), 3, "{report}");
 }
@@ -148,7 +150,9 @@ fn rows_that_fail_become_error_rows() {
 
 #[test]
 fn unknown_columns_are_failures_with_their_place() {
-    let report = report("  - name: wrong\n    given: { limits: [ { tool: a, most: 1 } ] }\n    expect: [ { at: 1s, hot: [ { tol: x } ] } ]\n");
+    let report = report(
+        "  - name: wrong\n    given: { limits: [ { tool: a, most: 1 } ] }\n    expect: [ { at: 1s, hot: [ { tol: x } ] } ]\n",
+    );
     assert_eq!(report.failed(), 1);
     assert_eq!(report.results[0].failures[0].place.source(), "tol", "{report}");
 }

@@ -123,6 +123,8 @@ queries! {
     now_aggregate: "SELECT g, count(*) AS n, max(x) AS m FROM a WHERE at > now() - INTERVAL '5 seconds' GROUP BY g";
     now_in_join: "SELECT a.id, b.y FROM a JOIN b ON a.g = b.g WHERE a.at > now() - INTERVAL '5 seconds'";
     now_in_join_on: "SELECT a.id, b.y FROM a JOIN b ON a.g = b.g AND b.ts > now() - INTERVAL '5 seconds'";
+    now_in_left_join_on_left: "SELECT a.id, b.y FROM a LEFT JOIN b ON a.g = b.g AND a.at > now() - INTERVAL '5 seconds'";
+    now_in_left_join_on_right: "SELECT a.id, b.y FROM a LEFT JOIN b ON a.g = b.g AND b.ts > now() - INTERVAL '5 seconds'";
     now_in_exists: "SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.g = a.g AND b.ts > now() - INTERVAL '5 seconds')";
     now_in_not_exists: "SELECT id FROM a WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.g = a.g AND b.ts > now() - INTERVAL '5 seconds')";
     now_top_k: "SELECT id, x FROM a WHERE at > now() - INTERVAL '6 seconds' ORDER BY x, id LIMIT 2";

@@ -46,7 +46,8 @@ fn line(topic: &str, payload: &[u8]) -> String {
     let clock = time.split_once('T').map_or("", |(_, clock)| clock.get(..8).unwrap_or(clock));
     let is_about = |column: &str| ABOUT.iter().any(|name| key(&event, name) == column);
     let fields = event.iter().filter(|(column, _)| !is_about(column));
-    let fields: Vec<String> = fields.map(|(column, value)| format!("{column}={}", super::super::tap::text(value))).collect();
+    let fields: Vec<String> =
+        fields.map(|(column, value)| format!("{column}={}", super::super::tap::text(value))).collect();
     format!("{clock}  {:<7}  {topic}  {}", about("event"), fields.join(" ")).trim_end().to_owned()
 }
 
@@ -63,7 +64,10 @@ mod tests {
     #[test]
     fn an_alert_is_one_line() {
         let payload = br#"{"event":"raised","id":"ab","time":"2026-11-22T10:00:00.5Z","tool":"t0","over":30.0}"#;
-        assert_eq!(line("jarvis/alerts/heat/t0", payload), "10:00:00  raised   jarvis/alerts/heat/t0  tool=t0 over=30.0");
+        assert_eq!(
+            line("jarvis/alerts/heat/t0", payload),
+            "10:00:00  raised   jarvis/alerts/heat/t0  tool=t0 over=30.0"
+        );
     }
 
     #[test]

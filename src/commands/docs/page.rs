@@ -25,6 +25,7 @@ pub fn kind(section: &str, kind: &str, options: &Value) -> String {
 /// What the page says first.
 pub fn first_sentence(schema: &Value) -> String {
     let text = description(schema);
+    let text = text.split("\n\n").next().unwrap_or_default();
     let end = text.find(". ").map_or(text.len(), |at| at + 1);
     text[..end].to_owned()
 }
@@ -34,16 +35,32 @@ fn is_own_section(definition: &Value) -> bool {
     definition.get("properties").is_some() || choices(definition).is_some()
 }
 
-/// The lines of a doc comment flow together.
+/// The lines of a doc comment flow together, but for those of lists and tables.
 fn description(schema: &Value) -> String {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n\n")
+    let mut flowing = String::new();
+    for line in text.lines().map(str::trim) {
+        let starts_anew = line.is_empty() || line.starts_with(['*', '-', '|']);
+        match flowing.chars().last() {
+            None => {}
+            Some('\n') if !line.is_empty() => {}
+            _ if starts_anew => flowing.push('\n'),
+            _ => flowing.push(' '),
+        }
+        flowing.push_str(line);
+        if line.is_empty() {
+            flowing.push('\n');
+        }
+    }
+    flowing.trim().to_owned()
 }
 
 fn table(schema: &Value, root: &Value) -> String {
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let required = |name: &str| schema.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|n| n == name));
+    let required = |name: &str| {
+        schema.get("required").and_then(Value::as_array).is_some_and(|list| list.iter().any(|n| n == name))
+    };
     let mut text = "| Option | Value | Default | |\n|---|---|---|---|\n".to_owned();
     for (name, option) in properties {
         let default = match option.get("default") {
@@ -55,7 +72,11 @@ fn table(schema: &Value, root: &Value) -> String {
             own if !own.is_empty() => own,
             _ => resolved(option, root).map(description).unwrap_or_default(),
         };
-        text += &format!("| `{name}` | {} | {default} | {} |\n", cell(&of(option, root)), cell(&about.replace("\n\n", " ")));
+        text += &format!(
+            "| `{name}` | {} | {default} | {} |\n",
+            cell(&of(option, root)),
+            cell(&about.split_whitespace().collect::<Vec<_>>().join(" "))
+        );
     }
     text
 }
@@ -76,7 +97,9 @@ fn of(schema: &Value, root: &Value) -> String {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let name = reference.rsplit('/').next().unwrap_or(reference);
         return match resolved(schema, root) {
-            Some(definition) if definition.get("properties").is_some() => format!("[{}](#{})", words(name), anchor(name)),
+            Some(definition) if definition.get("properties").is_some() => {
+                format!("[{}](#{})", words(name), anchor(name))
+            }
             Some(definition) => of(definition, root),
             None => name.to_owned(),
         };
@@ -95,9 +118,9 @@ fn of(schema: &Value, root: &Value) -> String {
     }
     match schema.get("type") {
         Some(Value::String(name)) => typed(name, schema, root),
-        Some(Value::Array(names)) => {
-            joined(names.iter().filter_map(Value::as_str).filter(|name| *name != "null").map(|name| typed(name, schema, root)))
-        }
+        Some(Value::Array(names)) => joined(
+            names.iter().filter_map(Value::as_str).filter(|name| *name != "null").map(|name| typed(name, schema, root)),
+        ),
         _ => "anything".to_owned(),
     }
 }
@@ -108,7 +131,9 @@ fn typed(name: &str, schema: &Value, root: &Value) -> String {
         "boolean" => "`true` or `false`".to_owned(),
         "integer" => "whole number".to_owned(),
         "object" => "mapping".to_owned(),
-        "array" => format!("list of {}", schema.get("items").map_or_else(|| "anything".to_owned(), |items| of(items, root))),
+        "array" => {
+            format!("list of {}", schema.get("items").map_or_else(|| "anything".to_owned(), |items| of(items, root)))
+        }
         other => other.to_owned(),
     }
 }
@@ -193,6 +218,12 @@ How safe.
 ";
         assert_eq!(kind("source", "file", &schema), expected);
         assert_eq!(first_sentence(&schema), "Reads. Files.");
+    }
+
+    #[test]
+    fn lines_flow_and_lists_stay() {
+        let schema = json!({ "description": "Tells\na view.\n\n* one\n  thing\n* another\n\nThe\nend." });
+        assert_eq!(description(&schema), "Tells a view.\n\n* one thing\n* another\n\nThe end.");
     }
 
     #[test]

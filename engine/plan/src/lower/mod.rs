@@ -328,7 +328,31 @@ pub(crate) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
         let help = "a row that is taken back must get the value that it got when it came; let a source bring the value";
         return refuse(format!("{name}() gives another value at each call"), help, &name);
     }
+    if let Some(word) = subquery_in(expr) {
+        return refuse(
+            "a subquery in this place is not kept up to date",
+            "use it as a condition of WHERE, joined by AND; or LEFT JOIN the query and ask whether its column IS NULL",
+            word,
+        );
+    }
     create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+}
+
+/// The word that a subquery starts with which the optimizer could not turn into a join.
+fn subquery_in(expr: &Expr) -> Option<&'static str> {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut found = None;
+    // The closure never fails.
+    let _ = expr.apply(|e| {
+        found = match e {
+            Expr::Exists(_) => Some("EXISTS"),
+            Expr::InSubquery(_) => Some("IN"),
+            Expr::ScalarSubquery(_) | Expr::SetComparison(_) => Some("SELECT"),
+            _ => None,
+        };
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
 }
 
 /// A function in the expression that is not determined by its arguments.

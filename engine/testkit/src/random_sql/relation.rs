@@ -10,7 +10,8 @@ impl Grower<'_> {
             3 => {
                 let inner = self.query(depth - 1, false);
                 let alias = self.alias();
-                let columns = inner.columns.into_iter().map(|c| Column { sql: format!("{alias}.{}", c.sql), ..c }).collect();
+                let columns =
+                    inner.columns.into_iter().map(|c| Column { sql: format!("{alias}.{}", c.sql), ..c }).collect();
                 Select { sql: format!("({}) AS {alias}", inner.sql), columns }
             }
             4 => self.table(),
@@ -21,19 +22,33 @@ impl Grower<'_> {
     fn table(&mut self) -> Select {
         let alias = self.alias();
         let (name, columns): (&str, &[(&str, Type)]) = match self.pick(3) {
-            0 => ("b", &[("k", Type::Int), ("g", Type::Text), ("y", Type::Int), ("h", Type::Float), ("ts", Type::Time)]),
-            1 => ("a", &[("id", Type::Int), ("g", Type::Text), ("x", Type::Int), ("f", Type::Float), ("at", Type::Time)]),
+            0 => {
+                ("b", &[("k", Type::Int), ("g", Type::Text), ("y", Type::Int), ("h", Type::Float), ("ts", Type::Time)])
+            }
+            1 => {
+                ("a", &[("id", Type::Int), ("g", Type::Text), ("x", Type::Int), ("f", Type::Float), ("at", Type::Time)])
+            }
             _ => ("c", &[("n", Type::Int), ("g", Type::Text), ("z", Type::Float), ("ok", Type::Bool)]),
         };
-        let columns = columns.iter().map(|(n, of)| Column { sql: format!("{alias}.{n}"), of: *of, exact: true }).collect();
+        let columns =
+            columns.iter().map(|(n, of)| Column { sql: format!("{alias}.{n}"), of: *of, exact: true }).collect();
         Select { sql: format!("{name} AS {alias}"), columns }
     }
 
     fn window(&mut self) -> Select {
         let alias = self.alias();
-        let function = ["tumble(a, at, INTERVAL '5 seconds')", "hop(a, at, INTERVAL '3 seconds', INTERVAL '6 seconds')"][self.pick(2)];
-        let columns = [("id", Type::Int), ("g", Type::Text), ("f", Type::Float), ("window_start", Type::Time), ("window_end", Type::Time)];
-        let columns = columns.iter().map(|(n, of)| Column { sql: format!("{alias}.{n}"), of: *of, exact: true }).collect();
+        let function =
+            ["tumble(a, at, INTERVAL '5 seconds')", "hop(a, at, INTERVAL '3 seconds', INTERVAL '6 seconds')"]
+                [self.pick(2)];
+        let columns = [
+            ("id", Type::Int),
+            ("g", Type::Text),
+            ("f", Type::Float),
+            ("window_start", Type::Time),
+            ("window_end", Type::Time),
+        ];
+        let columns =
+            columns.iter().map(|(n, of)| Column { sql: format!("{alias}.{n}"), of: *of, exact: true }).collect();
         Select { sql: format!("{function} AS {alias}"), columns }
     }
 
@@ -43,14 +58,19 @@ impl Grower<'_> {
         if right.sql.contains(" JOIN ") && !right.sql.starts_with('(') {
             right.sql = format!("({})", right.sql);
         }
-        let kind = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN", "CROSS JOIN"][self.pick(7)];
+        let kind = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN", "CROSS JOIN"]
+            [self.pick(7)];
         let both: Vec<Column> = left.columns.iter().chain(&right.columns).cloned().collect();
         let mut on = vec![];
         for _ in 0..1 + self.pick(2) {
             let of = [Type::Text, Type::Int, Type::Int, Type::Time, Type::Float][self.pick(5)];
             let depth = usize::from(self.chance(5));
             let op = if self.chance(6) { "IS NOT DISTINCT FROM" } else { "=" };
-            on.push(format!("({} {op} {})", self.expression(of, &left.columns, depth).sql, self.expression(of, &right.columns, 0).sql));
+            on.push(format!(
+                "({} {op} {})",
+                self.expression(of, &left.columns, depth).sql,
+                self.expression(of, &right.columns, 0).sql
+            ));
         }
         if self.chance(3) {
             let residual = self.predicate(&both, 1);
@@ -103,7 +123,11 @@ impl Grower<'_> {
         match self.pick(6) {
             0 => format!("{not}EXISTS (SELECT 1 FROM {} WHERE {inner_key} = {outer_key})", inner.sql),
             1 => format!("{outer_key} IN (SELECT {inner_key} FROM {} WHERE {own})", inner.sql),
-            2 => format!("{not}EXISTS (SELECT 1 FROM {} WHERE {inner_key} = {outer_key} AND {})", inner.sql, self.predicate(&both, 0)),
+            2 => format!(
+                "{not}EXISTS (SELECT 1 FROM {} WHERE {inner_key} = {outer_key} AND {})",
+                inner.sql,
+                self.predicate(&both, 0)
+            ),
             3 => {
                 let (mine, theirs) = (self.column(Type::Int, scope).sql, self.column(Type::Int, &inner.columns).sql);
                 let function = ["max", "min", "sum", "count"][self.pick(4)];

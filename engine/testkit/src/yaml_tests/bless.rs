@@ -1,12 +1,12 @@
 //! Writes what tests see into the YAML, in place of what they expect.
 
+use super::Bench;
 use super::expectation::Wanted;
 use super::given::Given;
 use super::literal::shown_row;
 use super::report::{Failure, Variant};
 use super::run::Trace;
 use super::told::WORDS;
-use super::Bench;
 use crate::value::Value;
 use jarvis_runtime::project::Project;
 use jarvis_spec::{Expect, Node, Pipeline, Test};
@@ -30,7 +30,8 @@ pub struct Blessed {
 pub fn bless(project: &Project, filter: Option<&str>) -> std::io::Result<Blessed> {
     let mut blessed = Blessed::default();
     for pipeline in &project.pipelines {
-        let wanted = |t: &&Test| filter.is_none_or(|f| format!("{}: {}", pipeline.name.value, t.name.value).contains(f));
+        let wanted =
+            |t: &&Test| filter.is_none_or(|f| format!("{}: {}", pipeline.name.value, t.name.value).contains(f));
         let tests: Vec<&Test> = pipeline.tests.iter().filter(wanted).collect();
         if tests.is_empty() {
             continue;
@@ -69,7 +70,11 @@ fn edits(project: &Project, pipeline: &Pipeline, tests: &[&Test]) -> (Vec<Edit>,
     let Ok(root) = Node::read(&pipeline.text, &jarvis_spec::env::process) else { return (edits, failures) };
     let mut bench = Bench::new(project, pipeline);
     for test in tests {
-        let node = root.get("tests").into_iter().flat_map(Node::items).find(|n| n.get("name").and_then(Node::as_str) == Some(&test.name.value));
+        let node = root
+            .get("tests")
+            .into_iter()
+            .flat_map(Node::items)
+            .find(|n| n.get("name").and_then(Node::as_str) == Some(&test.name.value));
         let Some(lists) = node.and_then(|n| n.get("expect")).map(lists) else { continue };
         let run = Given::read(project, pipeline, &bench.graph, test).and_then(|given| {
             let wanted = Wanted::read(&bench, test)?;
@@ -87,7 +92,11 @@ fn edits(project: &Project, pipeline: &Pipeline, tests: &[&Test]) -> (Vec<Edit>,
 /// The lists of rows below `expect:`, in the order in which the expectations were read.
 fn lists(expect: &Node) -> Vec<&Node> {
     let words = ["at", "until", "restart"];
-    expect.items().iter().flat_map(|item| item.entries().iter().filter(|e| !words.contains(&e.key.value.as_str())).map(|e| &e.value)).collect()
+    expect
+        .items()
+        .iter()
+        .flat_map(|item| item.entries().iter().filter(|e| !words.contains(&e.key.value.as_str())).map(|e| &e.value))
+        .collect()
 }
 
 fn changed(pipeline: &Pipeline, test: &Test, lists: &[&Node], wanted: &Wanted, trace: &Trace) -> Vec<Edit> {

@@ -77,7 +77,15 @@ impl Wanted {
                     let schema = bench.graph.schema(bench.graph.outputs[output].node).clone();
                     let columns = named(rows, &schema)?;
                     let rows = rows.iter().map(|r| cells(r, &columns, &schema)).collect::<Result<_>>()?;
-                    wanted.views.push(View { at: micros(*at), output, name: stream.value.clone(), span: stream.span.clone(), schema, columns, rows });
+                    wanted.views.push(View {
+                        at: micros(*at),
+                        output,
+                        name: stream.value.clone(),
+                        span: stream.span.clone(),
+                        schema,
+                        columns,
+                        rows,
+                    });
                 }
                 Expect::Sink { until, sink, rows } => wanted.sink(bench, sink, micros(*until), rows)?,
             }
@@ -92,7 +100,13 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn sink(&mut self, bench: &Bench<'_>, sink: &jarvis_spec::Spanned<String>, until: u64, rows: &[Node]) -> Result<()> {
+    fn sink(
+        &mut self,
+        bench: &Bench<'_>,
+        sink: &jarvis_spec::Spanned<String>,
+        until: u64,
+        rows: &[Node],
+    ) -> Result<()> {
         let name = full_name(bench.pipeline, sink);
         let planned = bench.sink(&name);
         let (Some(planned), Some(output)) = (planned, bench.sinks.get(&name).copied()) else {
@@ -138,8 +152,13 @@ impl Wanted {
             let now = trace.views.get(&(*time, *output)).map_or(&[][..], Vec::as_slice);
             if !same_rows(rows, now) {
                 let name = self.name_of(*output);
-                let list = |rows: &[Row]| rows.iter().map(|r| format!("[{}]", r.iter().map(literal::shown).collect::<Vec<_>>().join(", "))).collect();
-                let failure = Failure::new(variant, &test.name.span, format!("{name} is not what it is with one worker"));
+                let list = |rows: &[Row]| {
+                    rows.iter()
+                        .map(|r| format!("[{}]", r.iter().map(literal::shown).collect::<Vec<_>>().join(", ")))
+                        .collect()
+                };
+                let failure =
+                    Failure::new(variant, &test.name.span, format!("{name} is not what it is with one worker"));
                 return Some(failure.rows(list(rows), list(now), vec![]).at(after(*time)));
             }
         }
@@ -150,8 +169,16 @@ impl Wanted {
             let now = trace.told.get(output).map_or(&[][..], Vec::as_slice);
             if told != now {
                 let name = self.name_of(*output);
-                let list = |told: &[Told]| told.iter().map(|t| format!("{} {}", literal::relative(t.time as i64), shown_row(&t.cells))).collect();
-                let failure = Failure::new(variant, &test.name.span, format!("{name} was not told what it is told with one worker"));
+                let list = |told: &[Told]| {
+                    told.iter()
+                        .map(|t| format!("{} {}", literal::relative(t.time as i64), shown_row(&t.cells)))
+                        .collect()
+                };
+                let failure = Failure::new(
+                    variant,
+                    &test.name.span,
+                    format!("{name} was not told what it is told with one worker"),
+                );
                 return Some(failure.rows(list(told), list(now), vec![]));
             }
         }
@@ -211,15 +238,19 @@ impl Heard {
     fn compare(&self, variant: Variant, trace: &Trace) -> Option<Failure> {
         let actual = self.actual(trace);
         let meets = |(row, _): &(Vec<(String, Value)>, Span), told: &&Told| {
-            row.iter().all(|(name, value)| told.cells.iter().find(|(n, _)| n == name).is_some_and(|(_, v)| v.is_close(value)))
+            row.iter()
+                .all(|(name, value)| told.cells.iter().find(|(n, _)| n == name).is_some_and(|(_, v)| v.is_close(value)))
         };
-        let first_wrong = (0..self.rows.len().max(actual.len())).find(|i| match (self.rows.get(*i), actual.get(*i)) {
-            (Some(row), Some(told)) => !meets(row, told),
-            _ => true,
-        })?;
+        let first_wrong =
+            (0..self.rows.len().max(actual.len())).find(|i| match (self.rows.get(*i), actual.get(*i)) {
+                (Some(row), Some(told)) => !meets(row, told),
+                _ => true,
+            })?;
         let span = self.rows.get(first_wrong).map_or(&self.span, |(_, span)| span);
         let message = match (self.rows.get(first_wrong), actual.get(first_wrong)) {
-            (Some(_), None) => format!("{} was told {} rows, and {} are expected", self.name, actual.len(), self.rows.len()),
+            (Some(_), None) => {
+                format!("{} was told {} rows, and {} are expected", self.name, actual.len(), self.rows.len())
+            }
             (None, _) => format!("{} was told more than the {} rows that are expected", self.name, self.rows.len()),
             _ => format!("{} was told something else as number {}", self.name, first_wrong + 1),
         };
@@ -238,7 +269,9 @@ fn named(rows: &[Node], schema: &Schema) -> Result<Vec<usize>> {
         let mut columns = row
             .entries()
             .iter()
-            .map(|e| schema.index_of(&e.key).map_err(|_| fail(&e.key.span, format!("there is no column {}", e.key.value))))
+            .map(|e| {
+                schema.index_of(&e.key).map_err(|_| fail(&e.key.span, format!("there is no column {}", e.key.value)))
+            })
             .collect::<Result<Vec<usize>>>()?;
         columns.sort_unstable();
         Ok(columns)
@@ -246,7 +279,10 @@ fn named(rows: &[Node], schema: &Schema) -> Result<Vec<usize>> {
     let wanted = columns(first)?;
     for row in rows {
         if columns(row)? != wanted {
-            return Err(fail(row.span(), "this row names other columns than the first one: leave a column out of all rows, or of none"));
+            return Err(fail(
+                row.span(),
+                "this row names other columns than the first one: leave a column out of all rows, or of none",
+            ));
         }
     }
     Ok(wanted)
@@ -255,7 +291,8 @@ fn named(rows: &[Node], schema: &Schema) -> Result<Vec<usize>> {
 fn cells(row: &Node, columns: &[usize], schema: &Schema) -> Result<Row> {
     let cell = |c: &usize| {
         let field = schema.field(*c);
-        let node = row.get(field.name()).ok_or_else(|| fail(row.span(), format!("the column {} is missing", field.name())))?;
+        let node =
+            row.get(field.name()).ok_or_else(|| fail(row.span(), format!("the column {} is missing", field.name())))?;
         literal::value(node, field).map_err(|e| fail(node.span(), e))
     };
     columns.iter().map(cell).collect()
@@ -270,7 +307,9 @@ fn told_cells(row: &Node, schema: &Schema) -> Result<Vec<(String, Value)>> {
             let word = |of: DataType| Field::new(&name, of, true);
             let field = match schema.field_with_name(&name) {
                 Ok(field) => field.clone(),
-                Err(_) if !WORDS.contains(&name.as_str()) => return Err(fail(&entry.key.span, format!("there is no column {name}"))),
+                Err(_) if !WORDS.contains(&name.as_str()) => {
+                    return Err(fail(&entry.key.span, format!("there is no column {name}")));
+                }
                 Err(_) if name == "event" => word(DataType::Utf8),
                 Err(_) if name == "_diff" => word(DataType::Int64),
                 Err(_) => word(DataType::Boolean),

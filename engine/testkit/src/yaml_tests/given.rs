@@ -1,8 +1,8 @@
 //! The rows that a test gives, decoded as a run would decode them.
 
+use super::full_name;
 use super::literal::{rfc3339, time};
 use super::report::{Failure, Variant};
-use super::full_name;
 use crate::history::BASE;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Schema, SchemaRef};

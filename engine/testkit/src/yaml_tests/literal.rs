@@ -32,7 +32,8 @@ pub fn rfc3339(micros: i64) -> String {
 /// A time as tests write it: after the test's start.
 pub fn relative(micros: i64) -> String {
     let after = i128::from(micros) - i128::from(BASE);
-    let text = duration::format(std::time::Duration::from_micros(u64::try_from(after.unsigned_abs()).unwrap_or(u64::MAX)));
+    let text =
+        duration::format(std::time::Duration::from_micros(u64::try_from(after.unsigned_abs()).unwrap_or(u64::MAX)));
     if after < 0 { format!("-{text}") } else { text }
 }
 
@@ -74,7 +75,9 @@ fn typed(node: &Node, of: &DataType) -> Option<Value> {
         Struct(fields) if node.is_mapping() => Value::Struct(
             fields
                 .iter()
-                .map(|f| Some((f.name().clone(), node.get(f.name()).map_or(Some(Value::Null), |n| typed(n, f.data_type()))?)))
+                .map(|f| {
+                    Some((f.name().clone(), node.get(f.name()).map_or(Some(Value::Null), |n| typed(n, f.data_type()))?))
+                })
                 .collect::<Option<_>>()?,
         ),
         List(_) | LargeList(_) | Struct(_) => return None,

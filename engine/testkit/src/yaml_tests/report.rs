@@ -47,7 +47,15 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(variant: Variant, place: &Span, message: impl Into<String>) -> Self {
-        Failure { variant, place: place.clone(), message: message.into(), missing: vec![], unexpected: vec![], right: vec![], at: None }
+        Failure {
+            variant,
+            place: place.clone(),
+            message: message.into(),
+            missing: vec![],
+            unexpected: vec![],
+            right: vec![],
+            at: None,
+        }
     }
     pub(super) fn rows(mut self, missing: Vec<String>, unexpected: Vec<String>, right: Vec<String>) -> Self {
         (self.missing, self.unexpected, self.right) = (missing, unexpected, right);

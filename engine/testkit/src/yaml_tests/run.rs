@@ -62,7 +62,14 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(driver: &'a mut Driver, graph: Arc<Graph>, given: &Given, wanted: &'a Wanted, variant: Variant, kills: Vec<u64>) -> Result<Self, RunError> {
+    pub fn new(
+        driver: &'a mut Driver,
+        graph: Arc<Graph>,
+        given: &Given,
+        wanted: &'a Wanted,
+        variant: Variant,
+        kills: Vec<u64>,
+    ) -> Result<Self, RunError> {
         let mut agenda: BTreeMap<u64, Vec<Rows>> = BTreeMap::new();
         for time in wanted.times().chain(kills.iter().copied()) {
             agenda.entry(time).or_default();
@@ -130,7 +137,11 @@ impl<'a> Run<'a> {
                 let n = r.diffs.len();
                 let place = self.places[r.input];
                 self.places[r.input] += n as u64;
-                cluster::Rows { input: r.input, delta: Delta::new(r.rows.clone(), vec![time; n], r.diffs.clone()), place }
+                cluster::Rows {
+                    input: r.input,
+                    delta: Delta::new(r.rows.clone(), vec![time; n], r.diffs.clone()),
+                    place,
+                }
             })
             .collect();
         self.turn += 1;
@@ -172,7 +183,8 @@ impl<'a> Run<'a> {
             return Err(RunError::Stopped(Box::new(fatal.clone())));
         }
         if !routed.is_empty() {
-            let cells: Vec<[&str; 4]> = routed.iter().map(|e| [e.step.as_str(), e.code, e.message.as_str(), e.input.as_str()]).collect();
+            let cells: Vec<[&str; 4]> =
+                routed.iter().map(|e| [e.step.as_str(), e.code, e.message.as_str(), e.input.as_str()]).collect();
             let rows = errors_batch(&cells, routed.iter().map(|e| e.diff).collect());
             let next = (tick.time + 1).div_ceil(RASTER) * RASTER;
             self.agenda.entry(next).or_default().push(rows);

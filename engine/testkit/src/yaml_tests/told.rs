@@ -74,7 +74,9 @@ impl Ear {
             What::Raised => vec![("event".to_owned(), text("raised"))],
             What::Cleared => vec![("event".to_owned(), text("cleared"))],
             What::Put => vec![],
-            What::Remove => vec![("_deleted".to_owned(), Value::Bool(true)), ("_removed".to_owned(), Value::Bool(true))],
+            What::Remove => {
+                vec![("_deleted".to_owned(), Value::Bool(true)), ("_removed".to_owned(), Value::Bool(true))]
+            }
             What::Change(diff) => vec![("_diff".to_owned(), Value::Int(diff.into()))],
         };
         // Of what is gone, only the identity is told.
