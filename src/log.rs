@@ -5,13 +5,13 @@ use tracing_subscriber::EnvFilter;
 
 /// Says warnings only, for commands that end by themselves. `RUST_LOG` overrides it.
 pub fn quiet() {
-    start("warn");
+    start("warn,rumqttd=off,rumqttd::router=off");
 }
 
 /// Says also what is connected, lost and reloaded.
 pub fn chatty() {
     start(
-        "warn,rumqttd=error,jarvis=info,jarvis_runtime=info,jarvis_sources=info,jarvis_sinks=info,jarvis_lineage=info",
+        "warn,rumqttd=off,rumqttd::router=off,jarvis=info,jarvis_runtime=info,jarvis_sources=info,jarvis_sinks=info,jarvis_lineage=info",
     );
 }
 
