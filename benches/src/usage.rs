@@ -81,6 +81,7 @@ mod tests {
 
     #[test]
     fn a_child_is_measured_and_its_status_known() {
+        #[allow(clippy::zombie_processes, reason = "the code under test waits for it")]
         let child = Command::new("sh").args(["-c", "exit 3"]).spawn().unwrap();
         let usage = wait(&child).unwrap();
         assert_eq!(usage.status, Some(3));

@@ -5,7 +5,10 @@ use crate::live::{self, Setup};
 use crate::project_arguments::{ProjectArguments, written};
 use crate::{environment, kinds, log, terminal};
 use anyhow::Context;
+use jarvis_plan::Op;
+use jarvis_runtime::kinds::SourcePlan;
 use jarvis_runtime::{BatchOptions, BatchReport, Project, run_batch};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -106,12 +109,27 @@ impl Run {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn to_the_end(&self, project: Project) -> anyhow::Result<ExitCode> {
+    fn to_the_end(&self, mut project: Project) -> anyhow::Result<ExitCode> {
+        leave_out_unread(&mut project);
         let options = BatchOptions { workers: self.workers, tick: self.tick.unwrap_or(BATCH_TICK) };
         let report = run_batch(project, &options).context("the run has ended early")?;
         terminal::say(&summary(&report));
         Ok(super::status(!report.failed))
     }
+}
+
+/// Takes out the tables of the facility that no sink rests on: they are watched, and a batch has nothing to watch.
+fn leave_out_unread(project: &mut Project) {
+    let mut compiled = project.compiled.clone();
+    for sink in &project.sinks {
+        compiled.read_sink(&sink.name);
+    }
+    let graph = compiled.graph;
+    let is_input = |id: jarvis_plan::NodeId| {
+        if let Op::Input(input) = graph.nodes[id].op { Some(graph.inputs[input].name.as_str()) } else { None }
+    };
+    let read: HashSet<&str> = graph.live().into_iter().filter_map(is_input).collect();
+    project.sources.retain(|s| matches!(s.plan, SourcePlan::Bounded(_)) || read.contains(s.spec.name.as_str()));
 }
 
 fn summary(report: &BatchReport) -> String {

@@ -50,7 +50,7 @@ impl Event {
 
     /// The number of the last person up to here, from 0.
     fn last_person(self) -> u64 {
-        self.0 / GROUP * PERSONS + self.place().min(PERSONS - 1)
+        self.0 / GROUP * PERSONS + (PERSONS - 1)
     }
 
     /// The number of the last auction up to here, from 0; 0 also before the first.

@@ -61,8 +61,15 @@ impl Delta {
     /// The rows at `indices`, in that order.
     pub fn take(&self, indices: &[usize]) -> Result<Delta, ArrowError> {
         let positions: UInt64Array = indices.iter().map(|i| *i as u64).collect();
+        let taken = if self.rows.num_columns() == 0 {
+            // Arrow counts the rows of a batch by its columns, and here are none.
+            let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+            RecordBatch::try_new_with_options(self.rows.schema(), vec![], &options)?
+        } else {
+            take_record_batch(&self.rows, &positions)?
+        };
         Ok(Delta {
-            rows: take_record_batch(&self.rows, &positions)?,
+            rows: taken,
             times: indices.iter().map(|i| self.times[*i]).collect(),
             diffs: indices.iter().map(|i| self.diffs[*i]).collect(),
         })

@@ -1,9 +1,9 @@
 //! The functions that jarvis adds to SQL: `now()`, `tumble`, `hop`.
 
 use arrow::array::{ArrayRef, AsArray, ListBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder};
-use arrow::datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
 use std::sync::Arc;
 
 /// `timestamp` of the language.
@@ -84,6 +84,10 @@ impl ScalarUDFImpl for Tumble {
         check_time("tumble", &arguments[0])?;
         Ok(TIMESTAMP)
     }
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        check_sizes("tumble", &args)?;
+        Ok(Arc::new(Field::new("tumble", self.return_type(&types(&args))?, true)))
+    }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let size = constant("tumble", &args.args[1])?;
         let at = micros(&args.args[0], args.number_rows)?;
@@ -108,6 +112,10 @@ impl ScalarUDFImpl for Hop {
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         check_time("hop", &arguments[0])?;
         Ok(DataType::List(Arc::new(Field::new_list_field(TIMESTAMP, true))))
+    }
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        check_sizes("hop", &args)?;
+        Ok(Arc::new(Field::new("hop", self.return_type(&types(&args))?, true)))
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (slide, size) = (constant("hop", &args.args[1])?, constant("hop", &args.args[2])?);
@@ -139,6 +147,18 @@ fn check_time(function: &str, given: &DataType) -> Result<()> {
     match given {
         DataType::Timestamp(..) | DataType::Date32 | DataType::Null => Ok(()),
         other => plan_err!("{function} wants a timestamp as its first argument, not {other}"),
+    }
+}
+
+fn types(args: &ReturnFieldArgs) -> Vec<DataType> {
+    args.arg_fields.iter().map(|f| f.data_type().clone()).collect()
+}
+
+/// Sizes that are known when the query is planned must be fit for windows then, not at the first row.
+fn check_sizes(function: &str, args: &ReturnFieldArgs) -> Result<()> {
+    match args.scalar_arguments.iter().skip(1).flatten().find(|s| scalar_micros(s).is_none_or(|m| m <= 0)) {
+        None => Ok(()),
+        Some(size) => plan_err!("{function} wants a positive constant interval without months, as INTERVAL '10 seconds', not {size}"),
     }
 }
 

@@ -157,11 +157,13 @@ queries! {
     distinct_constant: "SELECT DISTINCT 1 AS one FROM b WHERE y > 2";
     row_number_aliased_to_itself: "SELECT id AS id, rn AS rn FROM (SELECT id, row_number() OVER (ORDER BY f, id) AS rn FROM a) t WHERE rn < 4";
     row_number_names_swapped: "SELECT rn AS id, id AS rn FROM (SELECT id, row_number() OVER (ORDER BY f, id) AS rn FROM a) t WHERE rn < 4";
+    row_number_name_used_again_above: "SELECT id AS rn, x FROM (SELECT id, x, rn FROM (SELECT id, x, row_number() OVER (ORDER BY f, id) AS rn FROM a) s WHERE rn < 4) t";
     row_number_alias_chain: "SELECT best FROM (SELECT r AS best, id FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM a) s) t WHERE best <= 2";
     row_number_in_join: "SELECT p.id, p.rn, q.m FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM a) p JOIN (SELECT n AS m FROM c) q ON p.rn = q.m WHERE p.rn <= 2";
     two_row_numbers: "SELECT p.id AS i, q.id AS j FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM a) p JOIN (SELECT id, row_number() OVER (ORDER BY id DESC) AS rn FROM a) q ON p.rn = q.rn WHERE p.rn <= 2 AND q.rn <= 3";
     row_number_lower_bound: "SELECT id, rn FROM (SELECT id, row_number() OVER (ORDER BY id) AS rn FROM a) t WHERE rn <= 3 AND rn > 1";
     row_number_nulls: "SELECT id, rn FROM (SELECT id, row_number() OVER (PARTITION BY g ORDER BY f DESC NULLS LAST, x NULLS FIRST, id) AS rn FROM a) t WHERE rn = 2";
+    retain_free_count_of_cross_join: "SELECT count(*) AS n FROM b p CROSS JOIN b q LEFT SEMI JOIN b r ON p.g = r.g";
     limit_over_everything: "SELECT g, y, h FROM b ORDER BY y, g, h, k, ts LIMIT 1000";
     limit_of_union: "SELECT v FROM (SELECT id AS v FROM a UNION ALL SELECT n FROM c) t ORDER BY v LIMIT 3";
     union_of_limits: "(SELECT id AS v FROM a ORDER BY id LIMIT 2) UNION ALL (SELECT n FROM c ORDER BY n LIMIT 2)";

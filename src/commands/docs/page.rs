@@ -217,7 +217,7 @@ How safe.
 | `ca` | text |  |  |
 ";
         assert_eq!(kind("source", "file", &schema), expected);
-        assert_eq!(first_sentence(&schema), "Reads. Files.");
+        assert_eq!(first_sentence(&schema), "Reads.");
     }
 
     #[test]

@@ -9,7 +9,8 @@ impl Lowering<'_> {
     pub(super) fn filter(&mut self, filter: &Filter) -> Result<Lowered> {
         let bounds = rank_bounds(&filter.predicate);
         let known = self.rank_bounds.len();
-        self.rank_bounds.extend(bounds);
+        let above = self.aliases.len();
+        self.rank_bounds.extend(bounds.into_iter().map(|(column, rows)| RankBound { column, rows, above }));
         let input = self.plan(&filter.input);
         self.rank_bounds.truncate(known);
         self.conditions(input?, &filter.predicate, filter.input.schema())

@@ -48,7 +48,7 @@ impl Lowering<'_> {
 
     fn side(&mut self, plan: &LogicalPlan, key: Vec<Expr>) -> Result<(Side, Lowered)> {
         let width = plan.schema().fields().len();
-        let input = self.plan(plan)?;
+        let input = self.unbounded(plan)?;
         let input = self.retire(input, width)?;
         let (input, key) = self.with_columns(input, &key, plan.schema())?;
         Ok((Side { node: input.node, key, width }, input))

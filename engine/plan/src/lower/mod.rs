@@ -77,6 +77,17 @@ impl Lowered {
     }
 }
 
+/// A filter that lets only the first rows of each partition through, if its column is a rank.
+#[derive(Clone, Debug)]
+struct RankBound {
+    /// The filter's column.
+    column: String,
+    /// Rows per partition.
+    rows: usize,
+    /// How many of the projections in `aliases` stand above the filter: those below it may rename its column.
+    above: usize,
+}
+
 /// Lowers one query into a graph.
 pub struct Lowering<'a> {
     pub graph: &'a mut Graph,
@@ -87,12 +98,12 @@ pub struct Lowering<'a> {
     /// `pipeline.operator`
     pub owner: String,
     pub on_error: OnError,
-    /// Bounds that filters above put on ranks: window column name → rows per partition.
-    rank_bounds: Vec<(String, usize)>,
+    /// Bounds that filters above put on ranks.
+    rank_bounds: Vec<RankBound>,
     /// `LIMIT` and `OFFSET` on their way down to the `ORDER BY` they belong to.
     limit: Option<(usize, Option<usize>)>,
-    /// Names that projections on the way down give to columns below them.
-    aliases: Vec<(String, String)>,
+    /// Names that projections on the way down give to columns below them: (name, of), projection by projection.
+    aliases: Vec<Vec<(String, String)>>,
 }
 
 impl<'a> Lowering<'a> {

@@ -6,10 +6,9 @@ use datafusion::logical_expr::{Projection, Unnest};
 
 impl Lowering<'_> {
     pub(super) fn projection(&mut self, projection: &Projection) -> Result<Lowered> {
-        let known = self.aliases.len();
-        self.aliases.extend(projection.expr.iter().filter_map(renaming));
+        self.aliases.push(projection.expr.iter().filter_map(renaming).collect());
         let input = self.plan(&projection.input);
-        self.aliases.truncate(known);
+        self.aliases.pop();
         let input = input?;
         let input_schema = projection.input.schema();
         let mut project = projection.expr.iter().map(|e| physical(e, input_schema)).collect::<Result<Vec<_>>>()?;

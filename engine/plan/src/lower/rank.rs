@@ -31,10 +31,18 @@ impl Lowering<'_> {
             (None, None) => return refuse("a view is a set of rows and has no order", "leave ORDER BY out, or add LIMIT to keep the first rows", "ORDER"),
         };
         let width = sort.input.schema().fields().len();
-        let input = self.plan(&sort.input)?;
+        let input = self.unbounded(&sort.input)?;
         let input = self.retire(input, width)?;
         let (input, order) = self.order(input, &sort.expr, sort.input.schema())?;
         self.first_rows(input, width, vec![], order, skip, fetch, None)
+    }
+
+    /// Plans a step below one that must see all of its rows: bounds from above say nothing about ranks below it.
+    pub(super) fn unbounded(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
+        let bounds = std::mem::take(&mut self.rank_bounds);
+        let input = self.plan(plan);
+        self.rank_bounds = bounds;
+        input
     }
 
     /// Adds columns for sort keys that are no columns yet.
@@ -103,11 +111,11 @@ impl Lowering<'_> {
             let help = "use row_number() with a bound on it, or GROUP BY with an aggregate and a join";
             return refuse(format!("the window function {} is not kept up to date", function.fun.name()), help, function.fun.name());
         }
-        let Some(fetch) = self.rank_bounds.iter().filter(|(n, _)| self.names(n, &name)).map(|(_, k)| *k).min() else {
+        let Some(fetch) = self.rank_bounds.iter().filter(|b| self.names(b, &name)).map(|b| b.rows).min() else {
             let refusal = Refusal::new("row_number() without a bound would change every row behind each change", "bound it in a query around it: SELECT * FROM (SELECT *, row_number() OVER (...) AS rn FROM t) WHERE rn <= 10");
             return Err(refusal.at("row_number").into_error());
         };
-        let input = self.plan(&window.input)?;
+        let input = self.unbounded(&window.input)?;
         let input = self.retire(input, width)?;
         let schema = window.input.schema();
         let (input, partition) = self.with_columns(input, &function.params.partition_by, schema)?;
@@ -121,9 +129,11 @@ impl Lowering<'_> {
         self.order(input, keys, schema)
     }
 
-    /// Whether a filter's column may be the window's: by name, or under the alias it was given on the way up.
-    fn names(&self, filtered: &str, window: &str) -> bool {
-        filtered == window || self.aliases.iter().any(|(alias, of)| alias == filtered && self.names(of, window))
+    /// Whether a filter's column is the window's: by name, or under the names that projections in between gave it.
+    fn names(&self, bound: &RankBound, window: &str) -> bool {
+        let below = self.aliases.iter().skip(bound.above);
+        let name = below.fold(bound.column.as_str(), |name, names| names.iter().find(|(alias, _)| alias == name).map_or(name, |(_, of)| of));
+        name == window
     }
 }
 

@@ -75,7 +75,7 @@ impl Known<'_> {
     fn given(&self, entry: &Entry, findings: &mut Diagnostics) -> Option<(Spanned<String>, Vec<GivenRow>)> {
         let name = &entry.key;
         let source = self.sources.iter().find(|source| source.name == *name);
-        let declared = self.names.sources.iter().any(|source| *source == name);
+        let declared = self.names.sources.contains(&name);
         if !declared && !name.contains('.') {
             let diagnostic = Diagnostic::error(
                 "unknown_stream",
