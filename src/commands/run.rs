@@ -6,7 +6,6 @@ use crate::project_arguments::{ProjectArguments, written};
 use crate::{environment, kinds, log, terminal};
 use anyhow::Context;
 use jarvis_plan::Op;
-use jarvis_runtime::kinds::SourcePlan;
 use jarvis_runtime::{BatchOptions, BatchReport, Project, run_batch};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -118,7 +117,7 @@ impl Run {
     }
 }
 
-/// Takes out the tables of the facility that no sink rests on: they are watched, and a batch has nothing to watch.
+/// Takes out the tables of the facility that no sink rests on: reading them would be work for nothing.
 fn leave_out_unread(project: &mut Project) {
     let mut compiled = project.compiled.clone();
     for sink in &project.sinks {
@@ -129,7 +128,7 @@ fn leave_out_unread(project: &mut Project) {
         if let Op::Input(input) = graph.nodes[id].op { Some(graph.inputs[input].name.as_str()) } else { None }
     };
     let read: HashSet<&str> = graph.live().into_iter().filter_map(is_input).collect();
-    project.sources.retain(|s| matches!(s.plan, SourcePlan::Bounded(_)) || read.contains(s.spec.name.as_str()));
+    project.sources.retain(|s| !s.spec.name.starts_with("facility.") || read.contains(s.spec.name.as_str()));
 }
 
 fn summary(report: &BatchReport) -> String {

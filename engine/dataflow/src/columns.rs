@@ -50,11 +50,30 @@ impl Codec {
         if self.schema.fields().is_empty() {
             return Ok(vec![]);
         }
-        self.converter.convert_rows(rows.map(|r| self.parser.parse(r)))
+        let columns = self.converter.convert_rows(rows.map(|r| self.parser.parse(r)))?;
+        Ok(columns.into_iter().map(quiet_nulls).collect())
     }
     pub fn decode_batch<'a>(&self, rows: impl Iterator<Item = &'a [u8]>, count: usize) -> Result<RecordBatch, ArrowError> {
         let columns = self.decode(rows, count)?;
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &RecordBatchOptions::new().with_row_count(Some(count)))
+    }
+}
+
+/// Zero under the nulls of times. Decoding leaves the least value of all there, and functions that compute before they
+/// look whether a value is null overflow on it.
+fn quiet_nulls(column: ArrayRef) -> ArrayRef {
+    use arrow::array::{Array, AsArray, PrimitiveArray};
+    use arrow::datatypes::{Date32Type, TimeUnit, TimestampMicrosecondType};
+    if column.null_count() == 0 {
+        return column;
+    }
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            let zeroed: PrimitiveArray<TimestampMicrosecondType> = column.as_primitive::<TimestampMicrosecondType>().iter().collect();
+            std::sync::Arc::new(zeroed)
+        }
+        DataType::Date32 => std::sync::Arc::new(column.as_primitive::<Date32Type>().iter().collect::<PrimitiveArray<Date32Type>>()),
+        _ => column,
     }
 }
 

@@ -32,7 +32,7 @@ impl BatchContainer for Bytes {
     type Owned = Row;
     type ReadItem<'a> = &'a [u8];
     #[inline(always)]
-    fn into_owned<'a>(item: &'a [u8]) -> Row {
+    fn into_owned(item: &[u8]) -> Row {
         Row::new(item)
     }
     #[inline(always)]

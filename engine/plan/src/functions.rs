@@ -180,7 +180,6 @@ fn micros(value: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::Array;
 
     #[test]
     fn every_time_lies_in_size_over_slide_windows() {

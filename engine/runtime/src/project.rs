@@ -66,8 +66,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error("unreadable", format!("{} cannot be read: {error}", path.display())).help("name a pipeline file or a folder of them")
 }
 
-/// Reads and parses every pipeline; the facility's tables come as a pipeline of their own, `facility`.
-pub fn read_pipelines(paths: &Paths) -> Result<Vec<Pipeline>, Diagnostics> {
+/// Reads and parses every pipeline; the facility's tables come as a pipeline of their own, `facility`, whose sources
+/// follow edits if `watch`.
+pub fn read_pipelines(paths: &Paths, watch: bool) -> Result<Vec<Pipeline>, Diagnostics> {
     let mut found = Diagnostics::default();
     let mut pipelines: Vec<Pipeline> = vec![];
     for file in pipeline_files(&paths.pipelines)? {
@@ -93,12 +94,12 @@ pub fn read_pipelines(paths: &Paths) -> Result<Vec<Pipeline>, Diagnostics> {
         found.sort();
         return Err(found);
     }
-    pipelines.extend(facility(paths)?);
+    pipelines.extend(facility(paths, watch)?);
     Ok(pipelines)
 }
 
 /// The sections of `facility.yaml` as a pipeline of tables.
-fn facility(paths: &Paths) -> Result<Option<Pipeline>, Diagnostics> {
+fn facility(paths: &Paths, watch: bool) -> Result<Option<Pipeline>, Diagnostics> {
     let Some(folder) = &paths.config else { return Ok(None) };
     let file = folder.join("facility.yaml");
     if !file.exists() {
@@ -108,7 +109,7 @@ fn facility(paths: &Paths) -> Result<Option<Pipeline>, Diagnostics> {
     let text = SourceText::new(file, text);
     let root = jarvis_spec::Node::read(&text, &jarvis_spec::env::process)?;
     let sections = root.entries().iter().filter(|e| !e.value.items().is_empty()).map(|e| e.key.value.clone());
-    let sources: String = sections.map(|s| format!("  {s}: {{ table: {{ facility: {s}, watch: true }}, retain: forever }}\n")).collect();
+    let sources: String = sections.map(|s| format!("  {s}: {{ table: {{ facility: {s}, watch: {watch} }}, retain: forever }}\n")).collect();
     if sources.is_empty() {
         return Ok(None);
     }
@@ -124,7 +125,12 @@ impl Project {
     /// # Errors
     /// Everything found wrong, in the order of the files.
     pub fn load(paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
-        Self::build(read_pipelines(paths)?, paths, kinds)
+        let project = Self::build(read_pipelines(paths, true)?, paths, kinds)?;
+        if project.is_bounded() && project.sources.iter().any(|s| matches!(s.plan, SourcePlan::Live(_))) {
+            // A batch reads the facility's tables once.
+            return Self::build(read_pipelines(paths, false)?, paths, kinds);
+        }
+        Ok(project)
     }
 
     pub fn build(pipelines: Vec<Pipeline>, paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
@@ -229,7 +235,8 @@ fn plan_sink(pipeline: &Pipeline, sink: &Sink, compiled: Option<&Compiled>, cont
     let name = format!("{}.{}", pipeline.name.value, sink.name.value);
     // Without a graph the columns are not known; what is wrong with it has been said.
     let Some((compiled, node)) = compiled.and_then(|c| Some((c, *c.sinks.get(&name)?))) else { return Ok(None) };
-    let spec = StreamSpec { name: name.clone(), schema: compiled.graph.schema(node).clone(), key: vec![], time: None, lateness: None };
+    let stream = compiled.sink_streams.get(&name).cloned().unwrap_or_else(|| name.clone());
+    let spec = StreamSpec { name: stream, schema: compiled.graph.schema(node).clone(), key: vec![], time: None, lateness: None };
     let plan = kind.plan(&spec, &sink.options, context)?;
     Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec }))
 }

@@ -133,6 +133,7 @@ impl Rows {
         }
     }
 
+    #[allow(clippy::boxed_local, reason = "the decoders hold it boxed: a fault is rare and large")]
     /// A row that was not even opened.
     pub fn reject(&mut self, fault: Box<Fault>, input: &[u8]) {
         self.bytes += input.len() as u64;

@@ -187,7 +187,7 @@ impl LongLine {
 
 /// Blank lines are no rows.
 fn push_line(decoder: &mut Decoder, line: &[u8]) {
-    let blank = !line.first().is_some_and(|byte| *byte == b'{') && line.trim_ascii().is_empty();
+    let blank = line.first().is_none_or(|byte| *byte != b'{') && line.trim_ascii().is_empty();
     if !blank {
         decoder.push(line.strip_suffix(b"\r").unwrap_or(line), &[]);
     }

@@ -106,8 +106,7 @@ mod tests {
             let mut due = Due::new(wake.clone());
             for (t, r, d) in &items { due.push(*t, Row::new(&[*r]), *d); }
             let mut now = 0;
-            let mut taken = 0u64;
-            for s in steps {
+            for (taken, s) in steps.into_iter().enumerate() {
                 let until = now + s;
                 due.publish();
                 let first = items.iter().map(|x| x.0).filter(|t| *t > now || taken == 0).min();
@@ -116,7 +115,6 @@ mod tests {
                 differential_dataflow::consolidation::consolidate(&mut expected);
                 prop_assert_eq!(due.take(until), expected);
                 now = until;
-                taken += 1;
             }
         }
     }

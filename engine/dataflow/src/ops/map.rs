@@ -63,11 +63,20 @@ impl Map {
 
 /// The columns of `expressions`, each as long as the batch.
 pub fn evaluate(rows: &RecordBatch, expressions: &[Expression]) -> Result<Vec<ArrayRef>, DataFusionError> {
-    expressions.iter().map(|e| e.evaluate(rows)?.into_array(rows.num_rows())).collect()
+    expressions.iter().map(|e| compute(e, rows)).collect()
+}
+
+/// One column. A function that panics on some value (an overflow, say) fails on that row, not on the engine.
+fn compute(expression: &Expression, rows: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
+    let run = std::panic::AssertUnwindSafe(|| expression.evaluate(rows)?.into_array(rows.num_rows()));
+    std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(DataFusionError::Execution(text.unwrap_or("the function failed on a value").to_string()))
+    })
 }
 
 fn keep(delta: &Delta, filter: &Expression) -> Result<Delta, DataFusionError> {
-    let mask = filter.evaluate(&delta.rows)?.into_array(delta.len())?;
+    let mask = compute(filter, &delta.rows)?;
     let mask: &BooleanArray = as_boolean_array(&mask)?;
     if mask.null_count() == 0 && mask.true_count() == mask.len() {
         return Ok(delta.clone());

@@ -10,6 +10,9 @@ pub struct Pending<T> {
     capability: Option<Capability<u64>>,
 }
 
+/// Items whose times are over, and the right to put out at the first of those times.
+pub type Closed<T> = (Capability<u64>, BTreeMap<u64, Vec<T>>);
+
 impl<T> Default for Pending<T> {
     fn default() -> Self {
         Pending { times: BTreeMap::new(), capability: None }
@@ -31,7 +34,7 @@ impl<T> Pending<T> {
         self.times.is_empty()
     }
     /// All items whose times `frontiers` have passed, in the order of time, and the right to put out at the first of them.
-    pub fn closed(&mut self, frontiers: &[&MutableAntichain<u64>]) -> Option<(Capability<u64>, BTreeMap<u64, Vec<T>>)> {
+    pub fn closed(&mut self, frontiers: &[&MutableAntichain<u64>]) -> Option<Closed<T>> {
         let bound = frontiers.iter().filter_map(|f| f.frontier().first().copied()).min();
         let closed = match bound {
             None => std::mem::take(&mut self.times),

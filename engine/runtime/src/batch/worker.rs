@@ -28,6 +28,8 @@ struct State<'r> {
 pub(super) fn work(worker: &mut Worker, run: &Run, sinks: &Sender) -> anyhow::Result<()> {
     let instance = Instance::new(worker, &run.graph);
     let mut state = State { run, instance, in_flight: BTreeMap::new(), rows: 0, struck: 0 };
+    // Time 0 is over before anything happens.
+    state.instance.advance_clock(1);
     loop {
         if run.stop.load(Ordering::Relaxed) {
             state.instance.remove(worker);
@@ -150,7 +152,7 @@ impl<'r> State<'r> {
             let due = if wake > self.struck { wake.div_ceil(tick).saturating_mul(tick) } else { u64::MAX };
             let next = due.min(rows);
             if next > target {
-                self.instance.advance_clock(target);
+                self.instance.advance_clock(target + 1);
                 self.struck = target;
             } else {
                 self.instance.tick(next);
@@ -186,6 +188,7 @@ impl<'r> State<'r> {
     }
     /// The last tick, at the latest event time.
     fn finish(mut self, worker: &mut Worker, end: u64, sinks: &Sender) -> anyhow::Result<()> {
+        let end = end.max(1);
         self.instance.close(end);
         loop {
             if self.run.stop.load(Ordering::Relaxed) {

@@ -88,7 +88,7 @@ impl Groups {
         let stride = self.layout.words;
         let mut slots = Vec::with_capacity(partial.keys.len());
         for (i, key) in partial.keys.into_iter().enumerate() {
-            let slot = self.slot(key, partial.time);
+            let slot = self.slot(key, partial.time, partial.words[i * stride]);
             slots.push(slot);
             if let Some(slot) = slot {
                 let target = &mut self.words[slot as usize * stride..][..stride];
@@ -110,7 +110,7 @@ impl Groups {
         }
     }
     /// The slot of a key, made if it is new; `None` for a window that is already gone.
-    fn slot(&mut self, key: Row, time: u64) -> Option<u32> {
+    fn slot(&mut self, key: Row, time: u64, rows: i64) -> Option<u32> {
         let place = hash(key.bytes());
         let keys = &self.keys;
         if let Some(slot) = self.table.find(place, |s| keys[*s as usize] == key) {
@@ -121,7 +121,10 @@ impl Groups {
         if let Some(expire) = &self.layout.expire {
             let due = self.layout.due(&key, expire);
             if due <= time {
-                self.late(&key, time);
+                // Rows that are taken back from a window that has passed are no news.
+                if rows > 0 {
+                    self.late(&key, time);
+                }
                 return None;
             }
             let slot = self.create(key, place);

@@ -107,7 +107,7 @@ fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, chan
         }
         let partition = state.entry(key.clone()).or_default();
         let concerns = partition.concerns(&mine, wanted);
-        let before = (partition.rows.len() as u64, partition.rows.bytes() as u64);
+        let before = (partition.rows.entries() as u64, partition.rows.bytes() as u64);
         for (row, diff) in mine {
             partition.rows.add(row, diff);
         }
@@ -116,7 +116,7 @@ fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, chan
             results.tell(&partition.told, &now, time);
             partition.told = now;
         }
-        gauge.rows.set(gauge.rows.get() + partition.rows.len() as u64 - before.0);
+        gauge.rows.set(gauge.rows.get() + partition.rows.entries() as u64 - before.0);
         gauge.bytes.set(gauge.bytes.get() + partition.rows.bytes() as u64 - before.1);
         if partition.rows.is_empty() {
             gauge.bytes.set(gauge.bytes.get() - partition.rows.bytes() as u64);

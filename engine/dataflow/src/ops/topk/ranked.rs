@@ -73,7 +73,7 @@ impl Ranked {
         self.front.is_empty() && self.rest.is_empty()
     }
     /// Entries held.
-    pub fn len(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.front.len() + self.rest.len()
     }
     pub fn bytes(&self) -> usize {
