@@ -99,7 +99,7 @@ impl Shown {
     fn cells(&self, row: &Map<String, Value>) -> Vec<String> {
         let cell = |column: &String| match column.as_str() {
             "time" if !row.contains_key("time") => row.get("_time").map_or_else(|| "now".to_owned(), text),
-            "change" if !row.contains_key("change") => row.get("_diff").map_or_else(String::new, |diff| signed(diff)),
+            "change" if !row.contains_key("change") => row.get("_diff").map_or_else(String::new, signed),
             column => row.get(column).map_or_else(String::new, text),
         };
         self.columns.iter().map(cell).collect()

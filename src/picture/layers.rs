@@ -186,6 +186,7 @@ mod tests {
     use super::*;
 
     /// A graph without circles from a few numbers.
+    #[allow(clippy::type_complexity, reason = "sizes and edges, as the function under test takes them")]
     fn some_graph(seed: u64) -> (Vec<(f64, f64)>, Vec<(usize, usize)>) {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut next = |below: u64| {

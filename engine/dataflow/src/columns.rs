@@ -25,7 +25,12 @@ impl Codec {
     /// Like [`Codec::new`], for an order other than ascending with nulls first: (descending, nulls first) per column.
     pub fn ordered(schema: SchemaRef, order: &[(bool, bool)]) -> Result<Self, ArrowError> {
         let options = |(descending, nulls_first): (bool, bool)| arrow::compute::SortOptions { descending, nulls_first };
-        let fields = schema.fields().iter().zip(order).map(|(f, o)| SortField::new_with_options(f.data_type().clone(), options(*o))).collect();
+        let fields = schema
+            .fields()
+            .iter()
+            .zip(order)
+            .map(|(f, o)| SortField::new_with_options(f.data_type().clone(), options(*o)))
+            .collect();
         let converter = RowConverter::new(fields)?;
         Ok(Codec { parser: converter.parser(), converter, schema })
     }
@@ -53,9 +58,17 @@ impl Codec {
         let columns = self.converter.convert_rows(rows.map(|r| self.parser.parse(r)))?;
         Ok(columns.into_iter().map(quiet_nulls).collect())
     }
-    pub fn decode_batch<'a>(&self, rows: impl Iterator<Item = &'a [u8]>, count: usize) -> Result<RecordBatch, ArrowError> {
+    pub fn decode_batch<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a [u8]>,
+        count: usize,
+    ) -> Result<RecordBatch, ArrowError> {
         let columns = self.decode(rows, count)?;
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &RecordBatchOptions::new().with_row_count(Some(count)))
+        RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            columns,
+            &RecordBatchOptions::new().with_row_count(Some(count)),
+        )
     }
 }
 
@@ -69,10 +82,13 @@ fn quiet_nulls(column: ArrayRef) -> ArrayRef {
     }
     match column.data_type() {
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
-            let zeroed: PrimitiveArray<TimestampMicrosecondType> = column.as_primitive::<TimestampMicrosecondType>().iter().collect();
+            let zeroed: PrimitiveArray<TimestampMicrosecondType> =
+                column.as_primitive::<TimestampMicrosecondType>().iter().collect();
             std::sync::Arc::new(zeroed)
         }
-        DataType::Date32 => std::sync::Arc::new(column.as_primitive::<Date32Type>().iter().collect::<PrimitiveArray<Date32Type>>()),
+        DataType::Date32 => {
+            std::sync::Arc::new(column.as_primitive::<Date32Type>().iter().collect::<PrimitiveArray<Date32Type>>())
+        }
         _ => column,
     }
 }
@@ -94,7 +110,11 @@ pub fn canonical(column: ArrayRef) -> ArrayRef {
         }
         DataType::Float32 => {
             let floats = column.as_primitive::<Float32Type>();
-            if !floats.values().iter().any(|v| odd(v.to_bits().into(), (-0.0f32).to_bits().into(), v.is_nan(), f32::NAN.to_bits().into())) {
+            if !floats
+                .values()
+                .iter()
+                .any(|v| odd(v.to_bits().into(), (-0.0f32).to_bits().into(), v.is_nan(), f32::NAN.to_bits().into()))
+            {
                 return column;
             }
             std::sync::Arc::new(floats.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))

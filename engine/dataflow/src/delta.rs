@@ -33,7 +33,11 @@ impl Delta {
     /// The same changes of other columns.
     pub fn with_columns(&self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Delta, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.len()));
-        Ok(Delta { rows: RecordBatch::try_new_with_options(schema, columns, &options)?, times: self.times.clone(), diffs: self.diffs.clone() })
+        Ok(Delta {
+            rows: RecordBatch::try_new_with_options(schema, columns, &options)?,
+            times: self.times.clone(),
+            diffs: self.diffs.clone(),
+        })
     }
     /// The same rows with one form for each float, see [`crate::columns::canonical`].
     pub fn canonical(self) -> Delta {
@@ -75,7 +79,11 @@ impl Delta {
         })
     }
     pub fn slice(&self, start: usize, len: usize) -> Delta {
-        Delta { rows: self.rows.slice(start, len), times: self.times[start..start + len].to_vec(), diffs: self.diffs[start..start + len].to_vec() }
+        Delta {
+            rows: self.rows.slice(start, len),
+            times: self.times[start..start + len].to_vec(),
+            diffs: self.diffs[start..start + len].to_vec(),
+        }
     }
     pub fn concat(schema: &SchemaRef, deltas: &[Delta]) -> Result<Delta, ArrowError> {
         if let [one] = deltas {

@@ -39,7 +39,15 @@ impl Instance {
             let ticks = scope.input_from(&mut clock);
             render(scope, graph, streams, ticks, shared.clone(), outbox.clone(), &probe);
         });
-        Instance { inputs, clock, probe, shared, outbox, dataflow, stamps: graph.inputs.iter().map(|i| i.stamps_arrival).collect() }
+        Instance {
+            inputs,
+            clock,
+            probe,
+            shared,
+            outbox,
+            dataflow,
+            stamps: graph.inputs.iter().map(|i| i.stamps_arrival).collect(),
+        }
     }
     /// Feeds rows, none of them before the input's time. `place` is that of the first row in its source.
     pub fn feed(&mut self, input: usize, delta: Delta, place: u64) {
@@ -115,12 +123,14 @@ impl Instance {
 
 /// Adds the column that says when a row arrived.
 fn stamp(delta: Delta) -> Delta {
-    let arrived: ArrayRef = Arc::new(delta.times.iter().map(|t| Some(*t as i64)).collect::<TimestampMicrosecondArray>());
+    let arrived: ArrayRef =
+        Arc::new(delta.times.iter().map(|t| Some(*t as i64)).collect::<TimestampMicrosecondArray>());
     let mut fields: Vec<_> = delta.rows.schema().fields().iter().cloned().collect();
     fields.push(Arc::new(arrow::datatypes::Field::new(jarvis_plan::ARRIVED, arrived.data_type().clone(), false)));
     let mut columns = delta.rows.columns().to_vec();
     columns.push(arrived);
-    let rows = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).expect("one time per row");
+    let rows =
+        RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).expect("one time per row");
     Delta::new(rows, delta.times, delta.diffs)
 }
 use arrow::array::Array;

@@ -30,13 +30,28 @@ impl<M> TotalJoin<M> {
 }
 
 impl<C: 'static, M: Matches<C>> JoinTactic<u64, ByteBatch, ByteBatch, C> for TotalJoin<M> {
-    fn prep(&mut self, input0: Vec<ByteBatch>, input1: Vec<ByteBatch>, fresh: Fresh, _meet: u64) -> Box<dyn Iterator<Item = C>> {
+    fn prep(
+        &mut self,
+        input0: Vec<ByteBatch>,
+        input1: Vec<ByteBatch>,
+        fresh: Fresh,
+        _meet: u64,
+    ) -> Box<dyn Iterator<Item = C>> {
         let (fresh, held, fresh_is_left) = match fresh {
             Fresh::Input0 => (input0, input1, true),
             Fresh::Input1 => (input1, input0, false),
         };
         let at = vec![0; held.len()];
-        Box::new(Work { fresh, held, fresh_is_left, batch: 0, key: 0, at, matches: self.0.clone(), container: std::marker::PhantomData })
+        Box::new(Work {
+            fresh,
+            held,
+            fresh_is_left,
+            batch: 0,
+            key: 0,
+            at,
+            matches: self.0.clone(),
+            container: std::marker::PhantomData,
+        })
     }
 }
 
@@ -89,7 +104,13 @@ impl<C, M: Matches<C>> Work<C, M> {
 
 /// Every update of one key in one batch with every update of it in another.
 #[inline]
-fn cross<C, M: Matches<C>>(key: &[u8], fresh: (&OrdValBatch<ByteLayout>, usize), held: (&OrdValBatch<ByteLayout>, usize), fresh_is_left: bool, matches: &mut M) -> usize {
+fn cross<C, M: Matches<C>>(
+    key: &[u8],
+    fresh: (&OrdValBatch<ByteLayout>, usize),
+    held: (&OrdValBatch<ByteLayout>, usize),
+    fresh_is_left: bool,
+    matches: &mut M,
+) -> usize {
     let (f, h) = (&fresh.0.storage, &held.0.storage);
     let ((f_low, f_high), (h_low, h_high)) = (f.vals.bounds(fresh.1), h.vals.bounds(held.1));
     let mut made = 0;

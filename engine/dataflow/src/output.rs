@@ -26,7 +26,11 @@ pub type Outbox = Rc<RefCell<Vec<Closed>>>;
 
 /// Renders an output; the stream that comes back carries no data, only progress.
 pub fn output<'s>(input: Deltas<'s>, index: usize, name: &str, schema: SchemaRef, outbox: Outbox) -> Deltas<'s> {
-    if input.scope().peers() == 1 { local(input, index, name, schema, outbox) } else { gathered(input, index, name, schema, outbox) }
+    if input.scope().peers() == 1 {
+        local(input, index, name, schema, outbox)
+    } else {
+        gathered(input, index, name, schema, outbox)
+    }
 }
 
 /// On one worker nothing travels, and pure insertions need no consolidation.
@@ -64,19 +68,24 @@ fn local<'s>(input: Deltas<'s>, index: usize, name: &str, schema: SchemaRef, out
 fn gathered<'s>(input: Deltas<'s>, index: usize, name: &str, schema: SchemaRef, outbox: Outbox) -> Deltas<'s> {
     let encoder = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
     let codec = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
-    let rows = input.unary::<CapacityContainerBuilder<Vec<(Row, u64, i64)>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|capability, data| {
-                let mut session = output.session(&capability);
-                for delta in data.flat_map(|d| d.drain(..)) {
-                    let encoded = encoder.encode(delta.rows.columns(), delta.len()).expect("rows have the stream's schema");
-                    for (i, row) in encoded.into_iter().enumerate() {
-                        session.give((row, delta.times[i], delta.diffs[i]));
+    let rows = input.unary::<CapacityContainerBuilder<Vec<(Row, u64, i64)>>, _, _, _>(
+        Pipeline,
+        &format!("{name}: encode"),
+        move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|capability, data| {
+                    let mut session = output.session(&capability);
+                    for delta in data.flat_map(|d| d.drain(..)) {
+                        let encoded =
+                            encoder.encode(delta.rows.columns(), delta.len()).expect("rows have the stream's schema");
+                        for (i, row) in encoded.into_iter().enumerate() {
+                            session.give((row, delta.times[i], delta.diffs[i]));
+                        }
                     }
-                }
-            });
-        }
-    });
+                });
+            }
+        },
+    );
     let exchange = Exchange::new(move |_: &(Row, u64, i64)| index as u64);
     rows.unary_frontier::<DeltaBuilder, _, _, _>(exchange, name, move |_, _| {
         let mut pending: Pending<(Row, i64)> = Pending::default();
@@ -113,7 +122,8 @@ fn consolidated(mut rows: Vec<(Row, i64)>, time: u64, codec: &Codec) -> Option<D
         return None;
     }
     rows.sort_by_key(|(_, d)| *d > 0);
-    let batch = codec.decode_batch(rows.iter().map(|(r, _)| r.bytes()), rows.len()).expect("rows were encoded by this codec");
+    let batch =
+        codec.decode_batch(rows.iter().map(|(r, _)| r.bytes()), rows.len()).expect("rows were encoded by this codec");
     Some(Delta::new(batch, vec![time; rows.len()], rows.into_iter().map(|(_, d)| d).collect()))
 }
 

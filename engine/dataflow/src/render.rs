@@ -30,8 +30,17 @@ struct Rendered<'g, 's> {
 }
 
 /// Renders everything that the outputs rest on; `probe` follows the outputs.
-pub fn render<'s>(scope: Scope<'s, u64>, graph: &Graph, inputs: Vec<Stream<'s, u64, Vec<Fed>>>, clock: Clock<'s>, shared: Shared, outbox: Outbox, probe: &ProbeHandle<u64>) {
-    let mut rendered = Rendered { graph, shared, clock: clock.clone(), inputs, streams: HashMap::new(), arrangements: HashMap::new() };
+pub fn render<'s>(
+    scope: Scope<'s, u64>,
+    graph: &Graph,
+    inputs: Vec<Stream<'s, u64, Vec<Fed>>>,
+    clock: Clock<'s>,
+    shared: Shared,
+    outbox: Outbox,
+    probe: &ProbeHandle<u64>,
+) {
+    let mut rendered =
+        Rendered { graph, shared, clock: clock.clone(), inputs, streams: HashMap::new(), arrangements: HashMap::new() };
     let fused = fused_joins(graph);
     for node in graph.live().into_iter().filter(|n| !fused.contains(n)) {
         let stream = rendered.node(scope, node);
@@ -60,10 +69,22 @@ impl<'g, 's> Rendered<'g, 's> {
             Op::Input(index) => {
                 let input = &self.graph.inputs[*index];
                 let fed = self.inputs[*index].clone();
-                if input.key.is_empty() { unwrap_fed(fed, &name) } else { upsert(fed, &name, input, &node.owner, shared) }
+                if input.key.is_empty() {
+                    unwrap_fed(fed, &name)
+                } else {
+                    upsert(fed, &name, input, &node.owner, shared)
+                }
             }
-            Op::Map { input, filter, project } => map(self.stream(*input), &name, Map::new(node, filter, project), shared),
-            Op::Temporal { input, from, until, keep } => temporal(self.stream(*input), self.clock.clone(), &name, Temporal::new(node, from, until, *keep), shared),
+            Op::Map { input, filter, project } => {
+                map(self.stream(*input), &name, Map::new(node, filter, project), shared)
+            }
+            Op::Temporal { input, from, until, keep } => temporal(
+                self.stream(*input),
+                self.clock.clone(),
+                &name,
+                Temporal::new(node, from, until, *keep),
+                shared,
+            ),
             Op::Unnest { input, column } => unnest(self.stream(*input), &name, *column, node.schema.clone()),
             Op::Union { inputs } => scope.concatenate(inputs.iter().map(|i| self.stream(*i)).collect::<Vec<_>>()),
             Op::Negate { input } => joined::negate(self.stream(*input), &name),
@@ -92,7 +113,13 @@ impl<'g, 's> Rendered<'g, 's> {
         let (shape, l, r) = self.sides((*left, left_key), (*right, right_key), *nulls_match, output);
         joined::join_sums(l, r, &format!("{join} {}", node.label), shape, layout, self.shared.clone())
     }
-    fn sides(&mut self, left: (NodeId, &[usize]), right: (NodeId, &[usize]), nulls_match: bool, output: &[JoinColumn]) -> (JoinShape, Arrangement<'s>, Arrangement<'s>) {
+    fn sides(
+        &mut self,
+        left: (NodeId, &[usize]),
+        right: (NodeId, &[usize]),
+        nulls_match: bool,
+        output: &[JoinColumn],
+    ) -> (JoinShape, Arrangement<'s>, Arrangement<'s>) {
         let shape = JoinShape::new(output, (self.graph.schema(left.0), left.1), (self.graph.schema(right.0), right.1));
         let l = self.arrangement(left.0, left.1, &shape.left_value, !nulls_match);
         let r = self.arrangement(right.0, right.1, &shape.right_value, !nulls_match);
@@ -116,12 +143,17 @@ impl<'g, 's> Rendered<'g, 's> {
 /// Joins that are read by nothing but an aggregate that adds up.
 fn fused_joins(graph: &Graph) -> Vec<NodeId> {
     let live = graph.live();
-    let readers = |id: NodeId| live.iter().filter(|n| graph.upstream(**n).contains(&id)).count() + graph.outputs.iter().filter(|o| o.node == id).count();
+    let readers = |id: NodeId| {
+        live.iter().filter(|n| graph.upstream(**n).contains(&id)).count()
+            + graph.outputs.iter().filter(|o| o.node == id).count()
+    };
     let fused = live.iter().filter_map(|n| {
         let Op::Aggregate(a) = &graph.nodes[*n].op else { return None };
         let is_join = matches!(graph.nodes[a.input].op, Op::Join { .. });
         let pairs = graph.schema(a.input);
-        let fuses = is_join && readers(a.input) == 1 && joined::adds_up(&aggregate::Layout::new(&graph.nodes[*n], a, pairs), pairs);
+        let fuses = is_join
+            && readers(a.input) == 1
+            && joined::adds_up(&aggregate::Layout::new(&graph.nodes[*n], a, pairs), pairs);
         fuses.then_some(a.input)
     });
     fused.collect()

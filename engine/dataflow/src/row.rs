@@ -18,7 +18,10 @@ pub struct Row(Form);
 #[derive(Clone)]
 enum Form {
     /// Bytes past `len` are zero, so that inline rows compare as whole words.
-    Inline { len: u8, bytes: [u8; INLINE] },
+    Inline {
+        len: u8,
+        bytes: [u8; INLINE],
+    },
     Shared(Arc<[u8]>),
 }
 
@@ -58,7 +61,9 @@ impl Default for Row {
 /// The 22 bytes as three big-endian words (the last two overlap), so that words compare as bytes do.
 #[inline]
 fn words(b: &[u8; INLINE]) -> [u64; 3] {
-    let word = |at: usize| u64::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3], b[at + 4], b[at + 5], b[at + 6], b[at + 7]]);
+    let word = |at: usize| {
+        u64::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3], b[at + 4], b[at + 5], b[at + 6], b[at + 7]])
+    };
     [word(0), word(8), word(14)]
 }
 
@@ -83,7 +88,9 @@ impl Ord for Row {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
             // Zero padding makes a prefix compare lower or equal; the length decides the rest.
-            (Form::Inline { len: a, bytes: x }, Form::Inline { len: b, bytes: y }) => words(x).cmp(&words(y)).then(a.cmp(b)),
+            (Form::Inline { len: a, bytes: x }, Form::Inline { len: b, bytes: y }) => {
+                words(x).cmp(&words(y)).then(a.cmp(b))
+            }
             _ => self.bytes().cmp(other.bytes()),
         }
     }

@@ -7,10 +7,10 @@ use crate::refusal::diagnose;
 use crate::session_state::{CATALOG, Streams};
 use crate::table_functions::{SessionCall, rewrite};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::TableReference;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use jarvis_spec::{Diagnostic, Diagnostics, OnError, Operator, Pipeline, Retain, Sink, Source};
 use std::collections::{BTreeMap, HashMap};
@@ -75,7 +75,12 @@ fn settled(graph: &mut Graph, info: &StreamInfo, name: &str) -> NodeId {
 /// All findings: streams that do not exist, cycles, missing retention, SQL that does not plan or cannot be kept up to
 /// date.
 pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> Result<Compiled, Diagnostics> {
-    let mut compiler = Compiler { graph: Graph::default(), infos: HashMap::new(), tables: Streams::new(), found: Diagnostics::default() };
+    let mut compiler = Compiler {
+        graph: Graph::default(),
+        infos: HashMap::new(),
+        tables: Streams::new(),
+        found: Diagnostics::default(),
+    };
     compiler.errors_input();
     for pipeline in pipelines {
         for source in &pipeline.sources {
@@ -83,7 +88,12 @@ pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> R
         }
     }
     compiler.views(pipelines);
-    let mut compiled = Compiled { graph: compiler.graph, streams: compiler.infos.into_iter().collect(), sinks: BTreeMap::new(), sink_streams: BTreeMap::new() };
+    let mut compiled = Compiled {
+        graph: compiler.graph,
+        streams: compiler.infos.into_iter().collect(),
+        sinks: BTreeMap::new(),
+        sink_streams: BTreeMap::new(),
+    };
     for (name, info) in &compiled.streams {
         compiled.graph.streams.insert(name.clone(), info.node);
     }
@@ -122,21 +132,46 @@ struct View<'a> {
 impl Compiler {
     fn errors_input(&mut self) {
         let schema = errors_schema();
-        self.graph.inputs.push(Input { name: ERRORS.into(), schema: schema.clone(), key: vec![], time: None, lateness: None, stamps_arrival: false, held: None });
+        self.graph.inputs.push(Input {
+            name: ERRORS.into(),
+            schema: schema.clone(),
+            key: vec![],
+            time: None,
+            lateness: None,
+            stamps_arrival: false,
+            held: None,
+        });
         self.input_node(ERRORS, schema, false, None, None, None);
     }
 
-    fn input_node(&mut self, name: &str, visible: SchemaRef, append_only: bool, retire: Option<Retire>, time: Option<usize>, lateness: Option<u64>) {
+    fn input_node(
+        &mut self,
+        name: &str,
+        visible: SchemaRef,
+        append_only: bool,
+        retire: Option<Retire>,
+        time: Option<usize>,
+        lateness: Option<u64>,
+    ) {
         let index = self.graph.inputs.len() - 1;
         let schema = crate::lower::loose(&self.graph.inputs[index].schema);
         let label = if self.graph.inputs[index].key.is_empty() { "input" } else { "upsert" };
-        let node = self.graph.add(Node { op: Op::Input(index), schema, owner: name.into(), label: label.into(), on_error: OnError::Route });
+        let node = self.graph.add(Node {
+            op: Op::Input(index),
+            schema,
+            owner: name.into(),
+            label: label.into(),
+            on_error: OnError::Route,
+        });
         if let Some((pipeline, stream)) = name.split_once('.')
             && let Err(e) = self.tables.add(pipeline, stream, visible.clone())
         {
             self.found.push(Diagnostic::error("stream_name", format!("{name} cannot be a table: {e}")));
         }
-        self.infos.insert(name.into(), StreamInfo { node, schema: visible, append_only, retire, time, lateness, windows: HashMap::new() });
+        self.infos.insert(
+            name.into(),
+            StreamInfo { node, schema: visible, append_only, retire, time, lateness, windows: HashMap::new() },
+        );
     }
 
     fn source(&mut self, pipeline: &Pipeline, source: &Source, infos: &HashMap<String, SourceInfo>) {
@@ -144,7 +179,14 @@ impl Compiler {
         let Some(info) = infos.get(&name) else { return };
         let Some(retain) = &source.retain else {
             let help = "say how long its rows count: `retain: 10m`, or `retain: forever` for a small table";
-            self.found.push(Diagnostic::error("missing_retention", format!("the source {} does not say how long its rows count", source.name.value)).at(&source.name.span).help(help));
+            self.found.push(
+                Diagnostic::error(
+                    "missing_retention",
+                    format!("the source {} does not say how long its rows count", source.name.value),
+                )
+                .at(&source.name.span)
+                .help(help),
+            );
             return;
         };
         let column = |name: &str| info.schema.index_of(name).ok();
@@ -160,10 +202,20 @@ impl Compiler {
         }
         let retire = match retain.value {
             Retain::Forever => None,
-            Retain::For(d) => Some(Retire { time: time.unwrap_or(info.schema.fields().len()), after: d.as_micros() as u64 }),
+            Retain::For(d) => {
+                Some(Retire { time: time.unwrap_or(info.schema.fields().len()), after: d.as_micros() as u64 })
+            }
         };
         let append_only = info.append_only && key.is_empty();
-        self.graph.inputs.push(Input { name: name.clone(), schema, key, time, lateness: source.lateness.as_ref().map(|l| l.value), stamps_arrival, held: None });
+        self.graph.inputs.push(Input {
+            name: name.clone(),
+            schema,
+            key,
+            time,
+            lateness: source.lateness.as_ref().map(|l| l.value),
+            stamps_arrival,
+            held: None,
+        });
         self.input_node(&name, info.schema.clone(), append_only, retire, time, lateness);
     }
 
@@ -178,9 +230,18 @@ impl Compiler {
                 }
             }
         }
-        let mut failed: Vec<String> = pipelines.iter().flat_map(|p| p.operators.iter().map(move |o| format!("{}.{}", p.name.value, o.name.value))).filter(|n| !waiting.iter().any(|w| w.name == *n)).collect();
+        let mut failed: Vec<String> = pipelines
+            .iter()
+            .flat_map(|p| p.operators.iter().map(move |o| format!("{}.{}", p.name.value, o.name.value)))
+            .filter(|n| !waiting.iter().any(|w| w.name == *n))
+            .collect();
         // A source that could not be planned has its own finding; views over it are not blamed again.
-        failed.extend(pipelines.iter().flat_map(|p| p.sources.iter().map(move |s| format!("{}.{}", p.name.value, s.name.value))).filter(|n| !self.infos.contains_key(n)));
+        failed.extend(
+            pipelines
+                .iter()
+                .flat_map(|p| p.sources.iter().map(move |s| format!("{}.{}", p.name.value, s.name.value)))
+                .filter(|n| !self.infos.contains_key(n)),
+        );
         while !waiting.is_empty() {
             let names: Vec<String> = waiting.iter().map(|v| v.name.clone()).collect();
             let ready = waiting.iter().position(|v| !v.reads.iter().any(|r| names.contains(r)));
@@ -212,16 +273,26 @@ impl Compiler {
     fn view<'a>(&self, pipeline: &'a Pipeline, operator: &'a Operator) -> Result<View<'a>, Diagnostic> {
         let name = format!("{}.{}", pipeline.name.value, operator.name.value);
         let Some(sql) = operator.options.as_str() else {
-            return Err(Diagnostic::error("wrong_type", "sql takes the text of a query").at(operator.options.span()).help("write `sql: |` and the query below it"));
+            return Err(Diagnostic::error("wrong_type", "sql takes the text of a query")
+                .at(operator.options.span())
+                .help("write `sql: |` and the query below it"));
         };
         if operator.kind.value != "sql" {
             let message = format!("there is no kind of operator called {}", operator.kind.value);
-            return Err(Diagnostic::error("unknown_kind", message).at(&operator.kind.span).help("kinds of operators: sql"));
+            return Err(Diagnostic::error("unknown_kind", message)
+                .at(&operator.kind.span)
+                .help("kinds of operators: sql"));
         }
         let state = self.tables.session(&pipeline.name.value);
         let parsed = parse(&state, sql).and_then(|(statement, sessions)| {
-            let mut reads: Vec<String> = state.resolve_table_references(&statement)?.into_iter().map(|r| full_name(&r, &pipeline.name.value)).collect();
-            reads.extend(sessions.iter().map(|s| if s.stream.contains('.') { s.stream.clone() } else { format!("{}.{}", pipeline.name.value, s.stream) }));
+            let mut reads: Vec<String> = state
+                .resolve_table_references(&statement)?
+                .into_iter()
+                .map(|r| full_name(&r, &pipeline.name.value))
+                .collect();
+            reads.extend(sessions.iter().map(|s| {
+                if s.stream.contains('.') { s.stream.clone() } else { format!("{}.{}", pipeline.name.value, s.stream) }
+            }));
             Ok((statement, sessions, reads))
         });
         let (statement, sessions, reads) = parsed.map_err(|e| diagnose(&e, &operator.options))?;
@@ -233,7 +304,14 @@ impl Compiler {
         self.known(view)?;
         let plan = self.logical(view).map_err(|e| diagnose(&e, sql))?;
         let pipeline = &view.pipeline.name.value;
-        let mut lowering = Lowering::new(&mut self.graph, &self.infos, &view.sessions, pipeline, view.name.clone(), view.operator.on_error);
+        let mut lowering = Lowering::new(
+            &mut self.graph,
+            &self.infos,
+            &view.sessions,
+            pipeline,
+            view.name.clone(),
+            view.operator.on_error,
+        );
         let info = lowering.query(&plan).map_err(|e| diagnose(&e, sql))?;
         unique_columns(&info.schema, view.operator)?;
         let added = self.tables.add(pipeline, &view.operator.name.value, info.schema.clone());
@@ -251,16 +329,27 @@ impl Compiler {
             let own = format!("{}.", view.pipeline.name.value);
             let shown = read.strip_prefix(&own).unwrap_or(read);
             let sql = &view.operator.options;
-            let span = sql.as_str().and_then(|t| t.find(shown)).map_or_else(|| sql.span().clone(), |at| sql.text_span(at..at + shown.len()));
+            let span = sql
+                .as_str()
+                .and_then(|t| t.find(shown))
+                .map_or_else(|| sql.span().clone(), |at| sql.text_span(at..at + shown.len()));
             let names: Vec<&str> = self.infos.keys().map(|n| n.strip_prefix(&own).unwrap_or(n)).collect();
-            return Err(Diagnostic::error("unknown_stream", format!("there is no stream {shown}")).at(&span).suggest(shown, names, "name a source or an operator of this file, or PIPELINE.STREAM of another"));
+            return Err(Diagnostic::error("unknown_stream", format!("there is no stream {shown}")).at(&span).suggest(
+                shown,
+                names,
+                "name a source or an operator of this file, or PIPELINE.STREAM of another",
+            ));
         }
         Ok(())
     }
 
     fn logical(&self, view: &View<'_>) -> DfResult<LogicalPlan> {
         for call in &view.sessions {
-            let full = if call.stream.contains('.') { call.stream.clone() } else { format!("{}.{}", view.pipeline.name.value, call.stream) };
+            let full = if call.stream.contains('.') {
+                call.stream.clone()
+            } else {
+                format!("{}.{}", view.pipeline.name.value, call.stream)
+            };
             if let Some(stream) = self.infos.get(&full) {
                 self.tables.add(&view.pipeline.name.value, &call.table, session_schema(&stream.schema))?;
             }
@@ -280,8 +369,11 @@ impl Compiled {
         let from = &sink.from.value;
         let stream = if from.contains('.') { from.clone() } else { format!("{own}.{from}") };
         let Some(info) = self.streams.get(&stream).cloned() else {
-            let names: Vec<&str> = self.streams.keys().map(|n| n.strip_prefix(&format!("{own}.")).unwrap_or(n)).collect();
-            return Err(Diagnostic::error("unknown_stream", format!("there is no stream {from}")).at(&sink.from.span).suggest(from, names, "name a source or an operator of this file, or PIPELINE.STREAM of another"));
+            let names: Vec<&str> =
+                self.streams.keys().map(|n| n.strip_prefix(&format!("{own}.")).unwrap_or(n)).collect();
+            return Err(Diagnostic::error("unknown_stream", format!("there is no stream {from}"))
+                .at(&sink.from.span)
+                .suggest(from, names, "name a source or an operator of this file, or PIPELINE.STREAM of another"));
         };
         let name = format!("{own}.{}", sink.name.value);
         let mut node = settled(&mut self.graph, &info, &stream);
@@ -330,7 +422,9 @@ pub fn interval_micros(text: &str) -> DfResult<i64> {
     let state = Streams::new().session("public");
     let expr = state.create_logical_expr(text, &datafusion::common::DFSchema::empty())?;
     let simplified = crate::functions::constant_micros(&expr);
-    simplified.filter(|m| *m > 0).ok_or_else(|| DataFusionError::Plan(format!("'{text}' is no positive interval without months")))
+    simplified
+        .filter(|m| *m > 0)
+        .ok_or_else(|| DataFusionError::Plan(format!("'{text}' is no positive interval without months")))
 }
 
 /// A view's columns are told apart by name outside.
@@ -340,7 +434,9 @@ fn unique_columns(schema: &Schema, operator: &Operator) -> Result<(), Diagnostic
         None => Ok(()),
         Some(twice) => {
             let message = format!("two columns are called {}", twice.name());
-            Err(Diagnostic::error("duplicate_column", message).at(operator.options.span()).help("give one of them another name with AS"))
+            Err(Diagnostic::error("duplicate_column", message)
+                .at(operator.options.span())
+                .help("give one of them another name with AS"))
         }
     }
 }
@@ -354,7 +450,11 @@ fn check_encodable(graph: &Graph, found: &mut Diagnostics, pipelines: &[Pipeline
                 let own = node.owner.strip_prefix(&format!("{}.", p.name.value))?;
                 p.operators.iter().find(|o| o.name.value == own).map(|o| o.options.span().clone())
             });
-            let mut d = Diagnostic::error("type_unsupported", format!("the column {} of type {} cannot be kept in a view", field.name(), field.data_type())).help("cast it to another type");
+            let mut d = Diagnostic::error(
+                "type_unsupported",
+                format!("the column {} of type {} cannot be kept in a view", field.name(), field.data_type()),
+            )
+            .help("cast it to another type");
             if let Some(span) = span {
                 d = d.at(&span);
             }
@@ -368,7 +468,13 @@ fn encodable(t: &DataType) -> bool {
     match t {
         DataType::List(f) | DataType::LargeList(f) => encodable(f.data_type()),
         DataType::Struct(fields) => fields.iter().all(|f| encodable(f.data_type())),
-        DataType::Map(..) | DataType::Union(..) | DataType::Dictionary(..) | DataType::RunEndEncoded(..) | DataType::FixedSizeList(..) | DataType::ListView(_) | DataType::LargeListView(_) => false,
+        DataType::Map(..)
+        | DataType::Union(..)
+        | DataType::Dictionary(..)
+        | DataType::RunEndEncoded(..)
+        | DataType::FixedSizeList(..)
+        | DataType::ListView(_)
+        | DataType::LargeListView(_) => false,
         _ => true,
     }
 }

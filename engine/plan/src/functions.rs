@@ -3,7 +3,10 @@
 use arrow::array::{ArrayRef, AsArray, ListBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
+};
 use std::sync::Arc;
 
 /// `timestamp` of the language.
@@ -24,7 +27,9 @@ pub fn constant_micros(expr: &Expr) -> Option<i64> {
 
 fn scalar_micros(value: &ScalarValue) -> Option<i64> {
     let micros = match value {
-        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 => i.days as i128 * DAY + (i.nanoseconds / 1000) as i128,
+        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 => {
+            i.days as i128 * DAY + (i.nanoseconds / 1000) as i128
+        }
         ScalarValue::IntervalDayTime(Some(i)) => i.days as i128 * DAY + i.milliseconds as i128 * 1000,
         ScalarValue::DurationSecond(Some(s)) => *s as i128 * 1_000_000,
         ScalarValue::DurationMillisecond(Some(ms)) => *ms as i128 * 1000,
@@ -55,7 +60,8 @@ impl ScalarUDFImpl for Now {
         "now"
     }
     fn aliases(&self) -> &[String] {
-        static ALIASES: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| vec!["current_timestamp".into()]);
+        static ALIASES: std::sync::LazyLock<Vec<String>> =
+            std::sync::LazyLock::new(|| vec!["current_timestamp".into()]);
         &ALIASES
     }
     fn signature(&self) -> &Signature {
@@ -158,7 +164,9 @@ fn types(args: &ReturnFieldArgs) -> Vec<DataType> {
 fn check_sizes(function: &str, args: &ReturnFieldArgs) -> Result<()> {
     match args.scalar_arguments.iter().skip(1).flatten().find(|s| scalar_micros(s).is_none_or(|m| m <= 0)) {
         None => Ok(()),
-        Some(size) => plan_err!("{function} wants a positive constant interval without months, as INTERVAL '10 seconds', not {size}"),
+        Some(size) => plan_err!(
+            "{function} wants a positive constant interval without months, as INTERVAL '10 seconds', not {size}"
+        ),
     }
 }
 
@@ -187,7 +195,11 @@ mod tests {
         let interval = |s: i64| ColumnarValue::Scalar(ScalarValue::DurationSecond(Some(s)));
         for t in [-7i64, 0, 1, 1_999_999, 2_000_000, 123_456_789] {
             let args = ScalarFunctionArgs {
-                args: vec![ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(t), None)), interval(2), interval(10)],
+                args: vec![
+                    ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(t), None)),
+                    interval(2),
+                    interval(10),
+                ],
                 arg_fields: vec![],
                 number_rows: 1,
                 return_field: Arc::new(Field::new("r", TIMESTAMP, true)),

@@ -207,7 +207,9 @@ impl Graph {
     pub fn upstream(&self, node: NodeId) -> Vec<NodeId> {
         match &self.nodes[node].op {
             Op::Input(_) => vec![],
-            Op::Map { input, .. } | Op::Temporal { input, .. } | Op::Unnest { input, .. } | Op::Negate { input } => vec![*input],
+            Op::Map { input, .. } | Op::Temporal { input, .. } | Op::Unnest { input, .. } | Op::Negate { input } => {
+                vec![*input]
+            }
             Op::Union { inputs } => inputs.clone(),
             Op::Join { left, right, .. } => vec![*left, *right],
             Op::Aggregate(a) => vec![a.input],

@@ -41,7 +41,8 @@ impl Bounds {
                 self.push(op, bound)
             }
             Expr::Between(b) if !b.negated => {
-                let (low, high) = (comparison(&b.expr, Operator::GtEq, &b.low), comparison(&b.expr, Operator::LtEq, &b.high));
+                let (low, high) =
+                    (comparison(&b.expr, Operator::GtEq, &b.low), comparison(&b.expr, Operator::LtEq, &b.high));
                 let ((op, bound), (op2, bound2)) = (low?, high?);
                 self.push(op, bound)?;
                 self.push(op2, bound2)
@@ -107,7 +108,9 @@ fn now_plus(expr: &Expr) -> Option<i64> {
             Some(offset) => Some(offset + constant_micros(right)?),
             None => Some(now_plus(right)? + constant_micros(left)?),
         },
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => Some(now_plus(left)? - constant_micros(right)?),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
+            Some(now_plus(left)? - constant_micros(right)?)
+        }
         _ => None,
     }
 }

@@ -58,21 +58,31 @@ pub fn diagnose(error: &DataFusionError, sql: &Node) -> Diagnostic {
 
 fn clean(message: &str) -> String {
     let message = message.lines().next().unwrap_or(message);
-    let cut = ["Error during planning: ", "SQL error: ", "Schema error: ", "This feature is not implemented: ", "External error: "];
+    let cut = [
+        "Error during planning: ",
+        "SQL error: ",
+        "Schema error: ",
+        "This feature is not implemented: ",
+        "External error: ",
+    ];
     cut.iter().fold(message.to_string(), |m, c| m.strip_prefix(c).map(String::from).unwrap_or(m)).replace("jarvis.", "")
 }
 
 /// "… at Line: 2, Column: 5", or the first quoted name in the message that occurs in the query.
 fn error_place(message: &str, sql: &Node) -> Option<jarvis_spec::Span> {
     if let Some(at) = message.find("Line: ") {
-        let mut numbers = message[at..].split(|c: char| !c.is_ascii_digit()).filter(|s| !s.is_empty()).map(str::parse::<usize>);
+        let mut numbers =
+            message[at..].split(|c: char| !c.is_ascii_digit()).filter(|s| !s.is_empty()).map(str::parse::<usize>);
         if let (Some(Ok(line)), Some(Ok(column))) = (numbers.next(), numbers.next()) {
             return Some(sql.text_place(line, column));
         }
     }
     let quoted = message.split(['\'', '"', '`']).skip(1).step_by(2);
     let names = quoted.flat_map(|q| [q.to_string(), q.rsplit('.').next().unwrap_or(q).to_string()]);
-    let bare = message.split_whitespace().filter(|w| w.contains('.')).map(|w| w.trim_matches(|c: char| !c.is_alphanumeric()).rsplit('.').next().unwrap_or(w).to_string());
+    let bare = message
+        .split_whitespace()
+        .filter(|w| w.contains('.'))
+        .map(|w| w.trim_matches(|c: char| !c.is_alphanumeric()).rsplit('.').next().unwrap_or(w).to_string());
     names.chain(bare).find_map(|name| find(sql, &name))
 }
 
@@ -85,5 +95,9 @@ fn find(sql: &Node, text: &str) -> Option<jarvis_spec::Span> {
     let lower = query.to_ascii_lowercase();
     let wanted = text.to_ascii_lowercase();
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    lower.match_indices(&wanted).map(|(i, _)| i).find(|i| !word(lower[..*i].chars().next_back()) && !word(lower[i + wanted.len()..].chars().next())).map(|i| sql.text_span(i..i + wanted.len()))
+    lower
+        .match_indices(&wanted)
+        .map(|(i, _)| i)
+        .find(|i| !word(lower[..*i].chars().next_back()) && !word(lower[i + wanted.len()..].chars().next()))
+        .map(|i| sql.text_span(i..i + wanted.len()))
 }

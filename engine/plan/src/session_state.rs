@@ -29,7 +29,9 @@ impl Default for Streams {
 impl Streams {
     pub fn new() -> Self {
         let catalog = Arc::new(MemoryCatalogProvider::new());
-        let mut config = SessionConfig::new().with_default_catalog_and_schema(CATALOG, "public").with_create_default_catalog_and_schema(false);
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, "public")
+            .with_create_default_catalog_and_schema(false);
         config.options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         config.options_mut().sql_parser.collect_spans = true;
         let mut base = SessionStateBuilder::new().with_config(config).with_default_features().build();

@@ -5,7 +5,10 @@
 //! own, which the lowering knows.
 
 use datafusion::common::{DataFusionError, Result, plan_err};
-use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, VisitMut,
+    VisitorMut,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use std::ops::ControlFlow;
@@ -59,22 +62,43 @@ impl Rewriter {
         let alias = alias.as_ref().map_or_else(|| default_alias(args.first()), |a| a.name.to_string());
         let text = match (function.as_str(), args.as_slice()) {
             ("tumble", [stream, at, size]) => {
-                format!("(SELECT *, tumble({at}, {size}) AS window_start, tumble({at}, {size}) + {size} AS window_end FROM {stream}) AS {alias}")
+                format!(
+                    "(SELECT *, tumble({at}, {size}) AS window_start, tumble({at}, {size}) + {size} AS window_end FROM {stream}) AS {alias}"
+                )
             }
             ("hop", [stream, at, slide, size]) => format!(
                 "(SELECT * EXCEPT (__start), __start AS window_start, __start + {size} AS window_end FROM (SELECT *, unnest(hop({at}, {slide}, {size})) AS __start FROM {stream})) AS {alias}"
             ),
             ("session", [stream, at, gap, keys @ ..]) => {
                 let table = format!("__session_{}", self.sessions.len());
-                self.sessions.push(SessionCall { table: table.clone(), stream: stream.clone(), time: at.clone(), gap: gap.clone(), keys: keys.to_vec() });
+                self.sessions.push(SessionCall {
+                    table: table.clone(),
+                    stream: stream.clone(),
+                    time: at.clone(),
+                    gap: gap.clone(),
+                    keys: keys.to_vec(),
+                });
                 let name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new(table))]);
                 return Ok(Some(renamed(factor, name, alias)));
             }
-            ("tumble", _) => return plan_err!("tumble takes a stream, its time column and a size: tumble(temperature, at, INTERVAL '10 seconds')"),
-            ("hop", _) => return plan_err!("hop takes a stream, its time column, a slide and a size: hop(bids, at, INTERVAL '2 seconds', INTERVAL '10 seconds')"),
-            _ => return plan_err!("session takes a stream, its time column, a gap and the keys: session(clicks, at, INTERVAL '5 minutes', person)"),
+            ("tumble", _) => {
+                return plan_err!(
+                    "tumble takes a stream, its time column and a size: tumble(temperature, at, INTERVAL '10 seconds')"
+                );
+            }
+            ("hop", _) => {
+                return plan_err!(
+                    "hop takes a stream, its time column, a slide and a size: hop(bids, at, INTERVAL '2 seconds', INTERVAL '10 seconds')"
+                );
+            }
+            _ => {
+                return plan_err!(
+                    "session takes a stream, its time column, a gap and the keys: session(clicks, at, INTERVAL '5 minutes', person)"
+                );
+            }
         };
-        let mut parser = Parser::new(&GenericDialect {}).try_with_sql(&text).map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
+        let mut parser =
+            Parser::new(&GenericDialect {}).try_with_sql(&text).map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
         parser.parse_table_factor().map(Some).map_err(|e| DataFusionError::SQL(Box::new(e), None))
     }
 }

@@ -1,12 +1,12 @@
 //! Worker threads that run one graph in step: a tick goes in on all of them, and comes back when all have finished it.
 
+use jarvis_dataflow::workers::{Worker, WorkerGuards, execute};
 use jarvis_dataflow::{Closed, Delta, Instance, StepError};
 use jarvis_plan::Graph;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use jarvis_dataflow::workers::{Worker, WorkerGuards, execute};
 
 /// Rows for one input.
 #[derive(Clone, Debug)]
@@ -93,7 +93,10 @@ impl Cluster {
             let Some((inbox, outbox)) = end else { return };
             let run = AssertUnwindSafe(|| serve(worker, &graph, &inbox, &outbox, &shared));
             if let Err(panic) = catch_unwind(run) {
-                let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
+                let text = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
                 shared.set(text.unwrap_or_else(|| "a panic without a message".into()));
                 // Its siblings may wait for this worker's progress for ever; dataflows that are dropped wait for nothing.
                 for dataflow in worker.installed_dataflows() {
@@ -158,7 +161,9 @@ impl Cluster {
             match answer.recv_timeout(Duration::from_millis(200)) {
                 Ok(answer) => return Ok(answer),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(self.failure.get()),
-                Err(mpsc::RecvTimeoutError::Timeout) if self.failure.happened.load(Ordering::SeqCst) => return Err(self.failure.get()),
+                Err(mpsc::RecvTimeoutError::Timeout) if self.failure.happened.load(Ordering::SeqCst) => {
+                    return Err(self.failure.get());
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
         }
@@ -176,7 +181,13 @@ impl Drop for Cluster {
 }
 
 /// One worker's life.
-fn serve(worker: &mut Worker, graph: &Graph, inbox: &mpsc::Receiver<Command>, outbox: &mpsc::Sender<Answer>, failure: &Failure) {
+fn serve(
+    worker: &mut Worker,
+    graph: &Graph,
+    inbox: &mpsc::Receiver<Command>,
+    outbox: &mpsc::Sender<Answer>,
+    failure: &Failure,
+) {
     let mut instance = Instance::new(worker, graph);
     while let Ok(command) = inbox.recv() {
         let answer = match command {
@@ -195,7 +206,11 @@ fn serve(worker: &mut Worker, graph: &Graph, inbox: &mpsc::Receiver<Command>, ou
                 if failure.happened.load(Ordering::Relaxed) {
                     break;
                 }
-                Answer::Done(TickResult { outputs: instance.take_outputs(), errors: instance.take_errors(), next_wake: instance.next_wake() })
+                Answer::Done(TickResult {
+                    outputs: instance.take_outputs(),
+                    errors: instance.take_errors(),
+                    next_wake: instance.next_wake(),
+                })
             }
             Command::Sizes => Answer::Sizes(instance.state_sizes()),
             Command::Replace(graph) => {

@@ -12,14 +12,26 @@ pub enum Control {
     /// End gracefully: what has arrived is worked off, sinks finish.
     Stop,
     /// Put another project in place of the running one.
-    Reload { project: Box<Project>, reply: oneshot::Sender<anyhow::Result<()>> },
+    Reload {
+        project: Box<Project>,
+        reply: oneshot::Sender<anyhow::Result<()>>,
+    },
     /// The content of a stream now (if the engine holds it), then its changes as they happen.
-    Tap { stream: String, reply: oneshot::Sender<Option<Tap>> },
+    Tap {
+        stream: String,
+        reply: oneshot::Sender<Option<Tap>>,
+    },
     /// The content of all views that the engine holds: (name, rows).
-    Views { reply: oneshot::Sender<Vec<(String, RecordBatch)>> },
+    Views {
+        reply: oneshot::Sender<Vec<(String, RecordBatch)>>,
+    },
     /// Every stream there is.
-    Streams { reply: oneshot::Sender<Vec<StreamStatus>> },
-    Sizes { reply: oneshot::Sender<StateSizes> },
+    Streams {
+        reply: oneshot::Sender<Vec<StreamStatus>>,
+    },
+    Sizes {
+        reply: oneshot::Sender<StateSizes>,
+    },
 }
 
 /// A stream that is being listened to.

@@ -52,10 +52,15 @@ pub fn pipeline_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
             continue;
         }
         let entries = std::fs::read_dir(path).map_err(|e| unreadable(path, &e))?;
-        let mut inside: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.extension().is_some_and(|x| x == "yaml" || x == "yml")).collect();
+        let mut inside: Vec<PathBuf> = entries
+            .filter_map(|e| e.ok().map(|e| e.path()))
+            .filter(|p| p.extension().is_some_and(|x| x == "yaml" || x == "yml"))
+            .collect();
         inside.sort();
         if inside.is_empty() {
-            return Err(Diagnostic::error("no_pipelines", format!("{} holds no pipeline", path.display())).help("pipelines are files that end in .yaml").into());
+            return Err(Diagnostic::error("no_pipelines", format!("{} holds no pipeline", path.display()))
+                .help("pipelines are files that end in .yaml")
+                .into());
         }
         found.extend(inside);
     }
@@ -63,7 +68,8 @@ pub fn pipeline_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostics> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error("unreadable", format!("{} cannot be read: {error}", path.display())).help("name a pipeline file or a folder of them")
+    Diagnostic::error("unreadable", format!("{} cannot be read: {error}", path.display()))
+        .help("name a pipeline file or a folder of them")
 }
 
 /// Reads and parses every pipeline; the facility's tables come as a pipeline of their own, `facility`, whose sources
@@ -87,7 +93,12 @@ pub fn read_pipelines(paths: &Paths, watch: bool) -> Result<Vec<Pipeline>, Diagn
     for (i, p) in pipelines.iter().enumerate() {
         if let Some(first) = pipelines[..i].iter().find(|q| q.name.value == p.name.value) {
             let message = format!("two pipelines are called {}", p.name.value);
-            found.push(Diagnostic::error("duplicate_name", message).at(&p.name.span).note_at(&first.name.span, "the other one").help("give one of them another name"));
+            found.push(
+                Diagnostic::error("duplicate_name", message)
+                    .at(&p.name.span)
+                    .note_at(&first.name.span, "the other one")
+                    .help("give one of them another name"),
+            );
         }
     }
     if found.has_errors() {
@@ -109,7 +120,9 @@ fn facility(paths: &Paths, watch: bool) -> Result<Option<Pipeline>, Diagnostics>
     let text = SourceText::new(file, text);
     let root = jarvis_spec::Node::read(&text, &jarvis_spec::env::process)?;
     let sections = root.entries().iter().filter(|e| !e.value.items().is_empty()).map(|e| e.key.value.clone());
-    let sources: String = sections.map(|s| format!("  {s}: {{ table: {{ facility: {s}, watch: {watch} }}, retain: forever }}\n")).collect();
+    let sources: String = sections
+        .map(|s| format!("  {s}: {{ table: {{ facility: {s}, watch: {watch} }}, retain: forever }}\n"))
+        .collect();
     if sources.is_empty() {
         return Ok(None);
     }
@@ -189,30 +202,52 @@ fn context(pipeline: &Pipeline, paths: &Paths) -> PlanContext {
     PlanContext { folder, config: paths.config.clone(), data: paths.data.clone() }
 }
 
-fn unknown_kind<'a>(what: &str, kind: &jarvis_spec::Spanned<String>, names: impl Iterator<Item = &'a str>) -> Diagnostic {
+fn unknown_kind<'a>(
+    what: &str,
+    kind: &jarvis_spec::Spanned<String>,
+    names: impl Iterator<Item = &'a str>,
+) -> Diagnostic {
     let names: Vec<&str> = names.collect();
     let all = format!("kinds of {what}s: {}", names.join(", "));
-    Diagnostic::error("unknown_kind", format!("there is no kind of {what} called {}", kind.value)).at(&kind.span).suggest(&kind.value, names, all)
+    Diagnostic::error("unknown_kind", format!("there is no kind of {what} called {}", kind.value))
+        .at(&kind.span)
+        .suggest(&kind.value, names, all)
 }
 
-fn plan_source(pipeline: &Pipeline, source: &Source, context: &PlanContext, kinds: &Kinds) -> Result<(PlannedSource, SourceInfo), Diagnostics> {
-    let kind = kinds.source(&source.kind.value).ok_or_else(|| unknown_kind("source", &source.kind, kinds.sources.iter().map(|k| k.name())))?;
+fn plan_source(
+    pipeline: &Pipeline,
+    source: &Source,
+    context: &PlanContext,
+    kinds: &Kinds,
+) -> Result<(PlannedSource, SourceInfo), Diagnostics> {
+    let kind = kinds
+        .source(&source.kind.value)
+        .ok_or_else(|| unknown_kind("source", &source.kind, kinds.sources.iter().map(|k| k.name())))?;
     let schema = match &source.schema {
         Some(schema) => schema.value.clone(),
         None => match kind.infer_schema(&source.options, context) {
             Some(schema) => schema?,
             None => {
                 let help = "add `schema: { column: type, ... }`; only Parquet files and tables of the facility bring their own";
-                return Err(Diagnostic::error("missing_schema", format!("the source {} has no schema", source.name.value)).at(&source.name.span).help(help).into());
+                return Err(Diagnostic::error(
+                    "missing_schema",
+                    format!("the source {} has no schema", source.name.value),
+                )
+                .at(&source.name.span)
+                .help(help)
+                .into());
             }
         },
     };
-    let place = |name: &jarvis_spec::Spanned<String>| {
-        schema.index_of(&name.value).map_err(|_| {
-            let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
-            Diagnostic::error("unknown_column", format!("there is no column {}", name.value)).at(&name.span).suggest(&name.value, names, "name a column of the schema")
-        })
-    };
+    let place =
+        |name: &jarvis_spec::Spanned<String>| {
+            schema.index_of(&name.value).map_err(|_| {
+                let names = schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
+                Diagnostic::error("unknown_column", format!("there is no column {}", name.value))
+                    .at(&name.span)
+                    .suggest(&name.value, names, "name a column of the schema")
+            })
+        };
     let key = source.key.iter().map(place).collect::<Result<Vec<_>, _>>()?;
     let time = source.time.as_ref().map(place).transpose()?;
     let spec = StreamSpec {
@@ -230,13 +265,27 @@ fn plan_source(pipeline: &Pipeline, source: &Source, context: &PlanContext, kind
     Ok((PlannedSource { spec, kind: source.kind.value.clone(), plan }, SourceInfo { schema, append_only }))
 }
 
-fn plan_sink(pipeline: &Pipeline, sink: &Sink, compiled: Option<&Compiled>, context: &PlanContext, kinds: &Kinds) -> Result<Option<PlannedSink>, Diagnostics> {
-    let kind = kinds.sink(&sink.kind.value).ok_or_else(|| unknown_kind("sink", &sink.kind, kinds.sinks.iter().map(|k| k.name())))?;
+fn plan_sink(
+    pipeline: &Pipeline,
+    sink: &Sink,
+    compiled: Option<&Compiled>,
+    context: &PlanContext,
+    kinds: &Kinds,
+) -> Result<Option<PlannedSink>, Diagnostics> {
+    let kind = kinds
+        .sink(&sink.kind.value)
+        .ok_or_else(|| unknown_kind("sink", &sink.kind, kinds.sinks.iter().map(|k| k.name())))?;
     let name = format!("{}.{}", pipeline.name.value, sink.name.value);
     // Without a graph the columns are not known; what is wrong with it has been said.
     let Some((compiled, node)) = compiled.and_then(|c| Some((c, *c.sinks.get(&name)?))) else { return Ok(None) };
     let stream = compiled.sink_streams.get(&name).cloned().unwrap_or_else(|| name.clone());
-    let spec = StreamSpec { name: stream, schema: compiled.graph.schema(node).clone(), key: vec![], time: None, lateness: None };
+    let spec = StreamSpec {
+        name: stream,
+        schema: compiled.graph.schema(node).clone(),
+        key: vec![],
+        time: None,
+        lateness: None,
+    };
     let plan = kind.plan(&spec, &sink.options, context)?;
     Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec }))
 }

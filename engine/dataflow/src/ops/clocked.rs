@@ -29,7 +29,11 @@ impl Due {
     }
     /// Schedules a change. A later opposite change of the same row and time cancels it.
     pub fn push(&mut self, due: u64, row: Row, diff: i64) {
-        let bucket = self.buckets.entry(due >> BUCKET_BITS).or_insert_with(|| Bucket { first: u64::MAX, items: vec![], limit: 1024 });
+        let bucket = self.buckets.entry(due >> BUCKET_BITS).or_insert_with(|| Bucket {
+            first: u64::MAX,
+            items: vec![],
+            limit: 1024,
+        });
         bucket.first = bucket.first.min(due);
         self.rows += 1;
         self.bytes += (size_of::<(u64, Row, i64)>() + row.heap()) as u64;
@@ -52,7 +56,8 @@ impl Due {
                 continue;
             }
             let bucket = entry.get_mut();
-            let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut bucket.items).into_iter().partition(|(t, _, _)| *t <= now);
+            let (due, later): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut bucket.items).into_iter().partition(|(t, _, _)| *t <= now);
             out.extend(due.into_iter().map(|(_, r, d)| (r, d)));
             if later.is_empty() {
                 entry.remove();
@@ -84,9 +89,12 @@ impl Due {
 impl Bucket {
     /// Returns how many items and bytes went.
     fn consolidate(&mut self) -> (u64, u64) {
-        let size = |items: &[(u64, Row, i64)]| items.iter().map(|(_, r, _)| (size_of::<(u64, Row, i64)>() + r.heap()) as u64).sum::<u64>();
+        let size = |items: &[(u64, Row, i64)]| {
+            items.iter().map(|(_, r, _)| (size_of::<(u64, Row, i64)>() + r.heap()) as u64).sum::<u64>()
+        };
         let (rows, bytes) = (self.items.len(), size(&self.items));
-        let mut items: Vec<((u64, Row), i64)> = std::mem::take(&mut self.items).into_iter().map(|(t, r, d)| ((t, r), d)).collect();
+        let mut items: Vec<((u64, Row), i64)> =
+            std::mem::take(&mut self.items).into_iter().map(|(t, r, d)| ((t, r), d)).collect();
         differential_dataflow::consolidation::consolidate(&mut items);
         self.items = items.into_iter().map(|((t, r), d)| (t, r, d)).collect();
         self.limit = (self.items.len() * 2).max(1024);

@@ -4,7 +4,6 @@ use super::aggregate::partial::{Gathered, Partial};
 use super::aggregate::words::add_encoded;
 use super::aggregate::{Layout as Groups, PartialStream, Plan};
 use super::{DeltaBuilder, Deltas, Shared, StepError};
-use std::rc::Rc;
 use crate::columns::{Codec, Layout};
 use crate::delta::Delta;
 use crate::join::{Matches, TotalJoin};
@@ -17,6 +16,7 @@ use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::join::join_with_tactic;
 use differential_dataflow::trace::TraceReader;
 use jarvis_plan::JoinColumn;
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
@@ -26,30 +26,44 @@ use timely::progress::Antichain;
 pub type Arrangement<'s> = Arranged<'s, TraceAgent<ByteSpine>>;
 
 /// Splits rows into key and value and arranges them by key, on the worker that owns the key.
-pub fn arrange<'s>(input: Deltas<'s>, name: &str, schema: &SchemaRef, key: &[usize], value: &[usize], skip_null_keys: bool, shared: &Shared) -> Arrangement<'s> {
+pub fn arrange<'s>(
+    input: Deltas<'s>,
+    name: &str,
+    schema: &SchemaRef,
+    key: &[usize],
+    value: &[usize],
+    skip_null_keys: bool,
+    shared: &Shared,
+) -> Arrangement<'s> {
     let keys = Codec::of(schema, key).expect("planning refuses keys that cannot be encoded");
     let values = Codec::of(schema, value).expect("planning refuses columns that cannot be encoded");
     let (key, value) = (key.to_vec(), value.to_vec());
-    let keyed = input.unary::<CapacityContainerBuilder<Vec<Keyed>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|capability, data| {
-                let mut session = output.session(&capability);
-                for delta in data.flat_map(|d| d.drain(..)) {
-                    let pick = |columns: &[usize]| columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>();
-                    let key_columns = pick(&key);
-                    let null = |i: usize| skip_null_keys && key_columns.iter().any(|c| c.is_null(i));
-                    let any_null = skip_null_keys && key_columns.iter().any(|c| c.null_count() > 0);
-                    let keys = keys.encode(&key_columns, delta.len()).expect("keys have the step's schema");
-                    let values = values.encode(&pick(&value), delta.len()).expect("values have the step's schema");
-                    for (i, pair) in keys.into_iter().zip(values).enumerate() {
-                        if !(any_null && null(i)) {
-                            session.give((pair, delta.times[i], delta.diffs[i]));
+    let keyed = input.unary::<CapacityContainerBuilder<Vec<Keyed>>, _, _, _>(
+        Pipeline,
+        &format!("{name}: encode"),
+        move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|capability, data| {
+                    let mut session = output.session(&capability);
+                    for delta in data.flat_map(|d| d.drain(..)) {
+                        let pick = |columns: &[usize]| {
+                            columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>()
+                        };
+                        let key_columns = pick(&key);
+                        let null = |i: usize| skip_null_keys && key_columns.iter().any(|c| c.is_null(i));
+                        let any_null = skip_null_keys && key_columns.iter().any(|c| c.null_count() > 0);
+                        let keys = keys.encode(&key_columns, delta.len()).expect("keys have the step's schema");
+                        let values = values.encode(&pick(&value), delta.len()).expect("values have the step's schema");
+                        for (i, pair) in keys.into_iter().zip(values).enumerate() {
+                            if !(any_null && null(i)) {
+                                session.give((pair, delta.times[i], delta.diffs[i]));
+                            }
                         }
                     }
-                }
-            });
-        }
-    });
+                });
+            }
+        },
+    );
     let exchange = Exchange::new(|x: &Keyed| hash(x.0.0.bytes()));
     let arranged = arrange_core::<_, _, ByteBatcher, ByteSpine>(keyed, exchange, name, ByteBatcher::new);
     // A reader that asks for no history holds nothing back; the joins keep what they need.
@@ -111,7 +125,14 @@ impl JoinShape {
             let types: Vec<&DataType> = columns.iter().map(|c| schema.field(*c).data_type()).collect();
             Layout::of(types.into_iter()).expect("planning refuses columns that cannot be sliced")
         };
-        JoinShape { parts, key: layout(left.0, left.1), left: layout(left.0, &left_value), right: layout(right.0, &right_value), left_value, right_value }
+        JoinShape {
+            parts,
+            key: layout(left.0, left.1),
+            left: layout(left.0, &left_value),
+            right: layout(right.0, &right_value),
+            left_value,
+            right_value,
+        }
     }
     /// The bytes of one part of a pair.
     #[inline]
@@ -158,7 +179,13 @@ impl Matches<Vec<Delta>> for Rows {
 }
 
 /// Renders an inner join.
-pub fn join<'s>(left: Arrangement<'s>, right: Arrangement<'s>, name: &str, shape: JoinShape, schema: SchemaRef) -> Deltas<'s> {
+pub fn join<'s>(
+    left: Arrangement<'s>,
+    right: Arrangement<'s>,
+    name: &str,
+    shape: JoinShape,
+    schema: SchemaRef,
+) -> Deltas<'s> {
     let codec = Codec::new(schema).expect("planning refuses columns that cannot be encoded");
     let matches = Rows { shape, codec, bytes: vec![], ends: vec![], times: vec![], diffs: vec![] };
     join_with_tactic::<_, _, _, Vec<Delta>>(left, right, name, TotalJoin::new(matches))
@@ -231,13 +258,22 @@ impl Matches<Vec<Partial>> for Sums {
 /// Whether pairs of a join can be added up without being decoded.
 pub fn adds_up(layout: &Groups, pairs: &SchemaRef) -> bool {
     layout.calls.iter().all(|(call, plan)| match plan {
-        Plan::Sum { sum, .. } => call.filter.is_none() && sum.sliceable(call.argument.map(|a| pairs.field(a).data_type())),
+        Plan::Sum { sum, .. } => {
+            call.filter.is_none() && sum.sliceable(call.argument.map(|a| pairs.field(a).data_type()))
+        }
         _ => false,
     })
 }
 
 /// Renders an inner join whose pairs are only added up.
-pub fn join_sums<'s>(left: Arrangement<'s>, right: Arrangement<'s>, name: &str, shape: JoinShape, layout: Rc<Groups>, shared: Shared) -> PartialStream<'s> {
+pub fn join_sums<'s>(
+    left: Arrangement<'s>,
+    right: Arrangement<'s>,
+    name: &str,
+    shape: JoinShape,
+    layout: Rc<Groups>,
+    shared: Shared,
+) -> PartialStream<'s> {
     let workers = left.stream.scope().peers();
     let matches = Sums { shape, layout, workers, shared, key: vec![], gathered: Gathered::default(), words: vec![] };
     join_with_tactic::<_, _, _, Vec<Partial>>(left, right, name, TotalJoin::new(matches))
@@ -257,4 +293,3 @@ pub fn negate<'s>(input: Deltas<'s>, name: &str) -> Deltas<'s> {
         }
     })
 }
-

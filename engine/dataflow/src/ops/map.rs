@@ -23,7 +23,13 @@ pub struct Map {
 
 impl Map {
     pub fn new(node: &Node, filter: &Option<Expression>, project: &Option<Vec<Expression>>) -> Self {
-        Map { filter: filter.clone(), project: project.clone(), schema: node.schema.clone(), owner: node.owner.clone(), on_error: node.on_error }
+        Map {
+            filter: filter.clone(),
+            project: project.clone(),
+            schema: node.schema.clone(),
+            owner: node.owner.clone(),
+            on_error: node.on_error,
+        }
     }
     fn apply(&self, delta: &Delta) -> Result<Delta, DataFusionError> {
         let kept;

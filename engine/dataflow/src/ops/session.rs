@@ -21,28 +21,40 @@ type Entry = (u64, (Row, i64, Row, i64));
 type Line = BTreeMap<i64, BTreeMap<Row, i64>>;
 
 /// Renders session windows.
-pub fn session<'s>(input: Deltas<'s>, name: &str, node: &Node, session: &Session, schema: &SchemaRef, shared: Shared) -> Deltas<'s> {
+pub fn session<'s>(
+    input: Deltas<'s>,
+    name: &str,
+    node: &Node,
+    session: &Session,
+    schema: &SchemaRef,
+    shared: Shared,
+) -> Deltas<'s> {
     let keys = Codec::of(schema, &session.keys).expect("planning refuses keys that cannot be encoded");
     let rows = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
     let (key, time) = (session.keys.clone(), session.time);
-    let entries = input.unary::<CapacityContainerBuilder<Vec<Entry>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|capability, data| {
-                let mut session = output.session(&capability);
-                for delta in data.flat_map(|d| d.drain(..)) {
-                    let columns: Vec<ArrayRef> = key.iter().map(|k| delta.rows.column(*k).clone()).collect();
-                    let keys = keys.encode(&columns, delta.len()).expect("keys have the step's schema");
-                    let encoded = rows.encode(delta.rows.columns(), delta.len()).expect("rows have the step's schema");
-                    let at = delta.rows.column(time).as_primitive::<TimestampMicrosecondType>();
-                    for (i, (k, r)) in keys.into_iter().zip(encoded).enumerate() {
-                        if at.is_valid(i) {
-                            session.give((delta.times[i], (k, at.value(i), r, delta.diffs[i])));
+    let entries = input.unary::<CapacityContainerBuilder<Vec<Entry>>, _, _, _>(
+        Pipeline,
+        &format!("{name}: encode"),
+        move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|capability, data| {
+                    let mut session = output.session(&capability);
+                    for delta in data.flat_map(|d| d.drain(..)) {
+                        let columns: Vec<ArrayRef> = key.iter().map(|k| delta.rows.column(*k).clone()).collect();
+                        let keys = keys.encode(&columns, delta.len()).expect("keys have the step's schema");
+                        let encoded =
+                            rows.encode(delta.rows.columns(), delta.len()).expect("rows have the step's schema");
+                        let at = delta.rows.column(time).as_primitive::<TimestampMicrosecondType>();
+                        for (i, (k, r)) in keys.into_iter().zip(encoded).enumerate() {
+                            if at.is_valid(i) {
+                                session.give((delta.times[i], (k, at.value(i), r, delta.diffs[i])));
+                            }
                         }
                     }
-                }
-            });
-        }
-    });
+                });
+            }
+        },
+    );
     let gauge = shared.gauge(format!("{}/{name}", node.owner));
     let codec = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
     let (gap, out_schema) = (session.gap as i64, node.schema.clone());
@@ -73,7 +85,13 @@ pub fn session<'s>(input: Deltas<'s>, name: &str, node: &Node, session: &Session
     })
 }
 
-fn advance(lines: &mut HashMap<Row, Line, foldhash::fast::FixedState>, mut changes: Vec<(Row, i64, Row, i64)>, gap: i64, time: u64, told: &mut Told) {
+fn advance(
+    lines: &mut HashMap<Row, Line, foldhash::fast::FixedState>,
+    mut changes: Vec<(Row, i64, Row, i64)>,
+    gap: i64,
+    time: u64,
+    told: &mut Told,
+) {
     changes.sort_unstable();
     let mut changes = changes.into_iter().peekable();
     while let Some(first) = changes.next() {
@@ -90,7 +108,8 @@ fn advance(lines: &mut HashMap<Row, Line, foldhash::fast::FixedState>, mut chang
         for (_, at, row, diff) in mine {
             add(line, at, row, diff);
         }
-        let touched: BTreeSet<i64> = before.iter().flat_map(|(low, high)| line.range(low..=high).map(|(t, _)| *t)).chain(times).collect();
+        let touched: BTreeSet<i64> =
+            before.iter().flat_map(|(low, high)| line.range(low..=high).map(|(t, _)| *t)).chain(times).collect();
         let after = around(line, touched.into_iter(), gap);
         show(line, &after, gap, 1, &mut windows);
         for ((row, start, end), diff) in windows.into_iter().filter(|(_, d)| *d != 0) {
@@ -118,7 +137,8 @@ fn add(line: &mut Line, at: i64, row: Row, diff: i64) {
 fn around(line: &Line, times: impl Iterator<Item = i64>, gap: i64) -> BTreeSet<(i64, i64)> {
     let mut found: BTreeSet<(i64, i64)> = BTreeSet::new();
     for at in times {
-        let near: Vec<i64> = line.range(at.saturating_sub(gap - 1)..=at.saturating_add(gap - 1)).map(|(t, _)| *t).collect();
+        let near: Vec<i64> =
+            line.range(at.saturating_sub(gap - 1)..=at.saturating_add(gap - 1)).map(|(t, _)| *t).collect();
         for t in near {
             if found.range(..=(t, i64::MAX)).next_back().is_none_or(|(_, high)| *high < t) {
                 found.insert(span(line, t, gap));
@@ -175,7 +195,8 @@ impl Told {
         if self.rows.is_empty() {
             return None;
         }
-        let mut columns = codec.decode(self.rows.iter().map(Row::bytes), self.rows.len()).expect("rows were encoded by this codec");
+        let mut columns =
+            codec.decode(self.rows.iter().map(Row::bytes), self.rows.len()).expect("rows were encoded by this codec");
         columns.push(std::sync::Arc::new(TimestampMicrosecondArray::from(self.starts)));
         columns.push(std::sync::Arc::new(TimestampMicrosecondArray::from(self.ends)));
         let batch = RecordBatch::try_new(schema.clone(), columns).expect("results have the step's schema");

@@ -31,7 +31,14 @@ pub struct Temporal {
 
 impl Temporal {
     pub fn new(node: &Node, from: &[Expression], until: &[Expression], keep: usize) -> Self {
-        Temporal { from: from.to_vec(), until: until.to_vec(), keep, schema: node.schema.clone(), owner: node.owner.clone(), on_error: node.on_error }
+        Temporal {
+            from: from.to_vec(),
+            until: until.to_vec(),
+            keep,
+            schema: node.schema.clone(),
+            owner: node.owner.clone(),
+            on_error: node.on_error,
+        }
     }
     /// [from, until) of each row in µs; an empty interval for a row whose bound is null.
     fn bounds(&self, delta: &Delta) -> Result<Vec<(i64, i64)>, DataFusionError> {
@@ -57,8 +64,12 @@ impl Temporal {
             Ok(b) => b,
             Err(_) if delta.len() > 1 => {
                 let half = delta.len() / 2;
-                let parts: Vec<Delta> = [delta.slice(0, half), delta.slice(half, delta.len() - half)].iter().filter_map(|d| self.admit(d, codec, due, shared)).collect();
-                return (!parts.is_empty()).then(|| Delta::concat(&self.schema, &parts).expect("both halves have the step's schema"));
+                let parts: Vec<Delta> = [delta.slice(0, half), delta.slice(half, delta.len() - half)]
+                    .iter()
+                    .filter_map(|d| self.admit(d, codec, due, shared))
+                    .collect();
+                return (!parts.is_empty())
+                    .then(|| Delta::concat(&self.schema, &parts).expect("both halves have the step's schema"));
             }
             Err(error) => {
                 report(&self.owner, self.on_error, delta, &error, shared);
@@ -86,7 +97,8 @@ impl Temporal {
         if now.is_empty() {
             return None;
         }
-        let kept = delta.with_columns(self.schema.clone(), columns.to_vec()).expect("the schema is that of the kept columns");
+        let kept =
+            delta.with_columns(self.schema.clone(), columns.to_vec()).expect("the schema is that of the kept columns");
         Some(if now.len() == delta.len() { kept } else { kept.take(&now).expect("positions lie within the batch") })
     }
     /// What falls due at `now`, as changes at that time.
@@ -95,7 +107,9 @@ impl Temporal {
         if rows.is_empty() {
             return None;
         }
-        let batch = codec.decode_batch(rows.iter().map(|(r, _)| r.bytes()), rows.len()).expect("rows were encoded by this codec");
+        let batch = codec
+            .decode_batch(rows.iter().map(|(r, _)| r.bytes()), rows.len())
+            .expect("rows were encoded by this codec");
         let n = rows.len();
         Some(Delta::new(batch, vec![now; n], rows.into_iter().map(|(_, d)| d).collect()))
     }

@@ -10,7 +10,8 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 /// The elements of `column`, each beside the other columns of its row; null and empty lists give nothing.
 pub fn explode(delta: &Delta, column: usize, schema: &SchemaRef) -> Result<Delta, ArrowError> {
-    let list: ArrayRef = arrow::compute::cast(delta.rows.column(column), &list_type(delta.rows.column(column).data_type()))?;
+    let list: ArrayRef =
+        arrow::compute::cast(delta.rows.column(column), &list_type(delta.rows.column(column).data_type()))?;
     let list = list.as_list::<i32>();
     let (mut rows, mut elements) = (vec![], vec![]);
     for row in (0..list.len()).filter(|r| list.is_valid(*r)) {

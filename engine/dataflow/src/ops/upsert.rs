@@ -3,15 +3,15 @@
 
 use super::pending::Pending;
 use super::{DeltaBuilder, Deltas, Fed, Shared};
-use timely::dataflow::Stream;
 use crate::columns::Codec;
 use crate::delta::Delta;
 use crate::row::{Row, hash};
 use arrow::array::ArrayRef;
 use hashbrown::HashMap;
-use jarvis_plan::Input;
 use hashbrown::hash_map::Entry;
+use jarvis_plan::Input;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
@@ -21,29 +21,42 @@ type Change = (Row, u64, Option<Row>);
 type Timed = (u64, Change);
 
 /// Renders an upsert. Rows reach the worker that owns their key; the place of a row in its source decides which is newer.
-pub fn upsert<'s>(input: Stream<'s, u64, Vec<Fed>>, name: &str, input_plan: &Input, owner: &str, shared: Shared) -> Deltas<'s> {
+pub fn upsert<'s>(
+    input: Stream<'s, u64, Vec<Fed>>,
+    name: &str,
+    input_plan: &Input,
+    owner: &str,
+    shared: Shared,
+) -> Deltas<'s> {
     let schema = &input_plan.schema;
     let held: Vec<usize> = input_plan.held.clone().unwrap_or_else(|| (0..schema.fields().len()).collect());
     let key = input_plan.key.clone();
     let keys = Codec::of(schema, &key).expect("planning refuses keys that cannot be encoded");
     let rows = Codec::of(schema, &held).expect("planning refuses columns that cannot be encoded");
-    let codec = Codec::of(&jarvis_plan::lower::loose(schema), &held).expect("planning refuses columns that cannot be encoded");
-    let changes = input.unary::<CapacityContainerBuilder<Vec<Timed>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|capability, data| {
-                let mut session = output.session(&capability);
-                for Fed { delta, place } in data.flat_map(|d| d.drain(..)) {
-                    let delta = delta.canonical();
-                    let pick = |columns: &[usize]| columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>();
-                    let keys = keys.encode(&pick(&key), delta.len()).expect("keys have the stream's schema");
-                    let values = rows.encode(&pick(&held), delta.len()).expect("rows have the stream's schema");
-                    for (i, (k, v)) in keys.into_iter().zip(values).enumerate() {
-                        session.give((delta.times[i], (k, place + i as u64, (delta.diffs[i] > 0).then_some(v))));
+    let codec =
+        Codec::of(&jarvis_plan::lower::loose(schema), &held).expect("planning refuses columns that cannot be encoded");
+    let changes = input.unary::<CapacityContainerBuilder<Vec<Timed>>, _, _, _>(
+        Pipeline,
+        &format!("{name}: encode"),
+        move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|capability, data| {
+                    let mut session = output.session(&capability);
+                    for Fed { delta, place } in data.flat_map(|d| d.drain(..)) {
+                        let delta = delta.canonical();
+                        let pick = |columns: &[usize]| {
+                            columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>()
+                        };
+                        let keys = keys.encode(&pick(&key), delta.len()).expect("keys have the stream's schema");
+                        let values = rows.encode(&pick(&held), delta.len()).expect("rows have the stream's schema");
+                        for (i, (k, v)) in keys.into_iter().zip(values).enumerate() {
+                            session.give((delta.times[i], (k, place + i as u64, (delta.diffs[i] > 0).then_some(v))));
+                        }
                     }
-                }
-            });
-        }
-    });
+                });
+            }
+        },
+    );
     let gauge = shared.gauge(format!("{owner}/{name}"));
     let exchange = Exchange::new(|c: &Timed| hash(c.1.0.bytes()));
     changes.unary_frontier::<DeltaBuilder, _, _, _>(exchange, name, move |_, _| {
@@ -72,7 +85,12 @@ pub fn upsert<'s>(input: Stream<'s, u64, Vec<Fed>>, name: &str, input_plan: &Inp
 }
 
 /// Applies the changes of one time.
-fn apply(mut changes: Vec<Change>, newest: &mut HashMap<Row, Row, foldhash::fast::FixedState>, heap: &mut usize, mut tell: impl FnMut(Row, i64)) {
+fn apply(
+    mut changes: Vec<Change>,
+    newest: &mut HashMap<Row, Row, foldhash::fast::FixedState>,
+    heap: &mut usize,
+    mut tell: impl FnMut(Row, i64),
+) {
     changes.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
     let mut changes = changes.into_iter().peekable();
     while let Some((key, _, new)) = changes.next() {
@@ -122,7 +140,9 @@ impl Told {
         if self.rows.is_empty() {
             return None;
         }
-        let batch = codec.decode_batch(self.rows.iter().map(Row::bytes), self.rows.len()).expect("rows were encoded by this codec");
+        let batch = codec
+            .decode_batch(self.rows.iter().map(Row::bytes), self.rows.len())
+            .expect("rows were encoded by this codec");
         Some(Delta::new(batch, self.times, self.diffs))
     }
 }

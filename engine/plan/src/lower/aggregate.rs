@@ -9,7 +9,8 @@ impl Lowering<'_> {
         let input = self.plan(&plan.input)?;
         let schema = plan.input.schema();
         let width = schema.fields().len();
-        let group_windows: Vec<Option<Window>> = plan.group_expr.iter().map(|e| self.window_of(e, schema, &input)).collect();
+        let group_windows: Vec<Option<Window>> =
+            plan.group_expr.iter().map(|e| self.window_of(e, schema, &input)).collect();
         let expiring = group_windows.iter().position(|w| w.is_some_and(|w| w.to_end > 0));
         let (input, expire) = match (input.retire, expiring) {
             (Some(retire), Some(key)) => {
@@ -21,7 +22,11 @@ impl Lowering<'_> {
         let calls = plan.aggr_expr.iter().map(unalias).collect::<Result<Vec<_>>>()?;
         let mut wanted: Vec<Expr> = plan.group_expr.clone();
         if let Some(set) = wanted.iter().find(|e| matches!(e, Expr::GroupingSet(_))) {
-            return refuse(format!("{set} is not kept up to date"), "write one query for each grouping, joined by UNION ALL", "GROUPING");
+            return refuse(
+                format!("{set} is not kept up to date"),
+                "write one query for each grouping, joined by UNION ALL",
+                "GROUPING",
+            );
         }
         for call in &calls {
             wanted.extend(arguments(call));
@@ -30,14 +35,23 @@ impl Lowering<'_> {
         let mut places = places.into_iter();
         let keys: Vec<usize> = places.by_ref().take(plan.group_expr.len()).collect();
         let outputs = plan.schema.fields().iter().skip(plan.group_expr.len());
-        let calls = calls.iter().zip(outputs).map(|(c, f)| self.call(c, &mut places, f.data_type())).collect::<Result<Vec<_>>>()?;
+        let calls = calls
+            .iter()
+            .zip(outputs)
+            .map(|(c, f)| self.call(c, &mut places, f.data_type()))
+            .collect::<Result<Vec<_>>>()?;
         let aggregate = Aggregate { input: input.node, keys, calls, append_only: input.append_only, expire };
         let node = self.add(Op::Aggregate(aggregate), loose(plan.schema.as_arrow()), "group");
         let windows = group_windows.into_iter().enumerate().filter_map(|(i, w)| Some((i, w?))).collect();
         Ok(Lowered { windows, lateness: input.lateness, ..Lowered::plain(node) })
     }
 
-    fn call(&self, call: &AggregateFunction, places: &mut impl Iterator<Item = usize>, output: &DataType) -> Result<Call> {
+    fn call(
+        &self,
+        call: &AggregateFunction,
+        places: &mut impl Iterator<Item = usize>,
+        output: &DataType,
+    ) -> Result<Call> {
         let name = call.func.name();
         let function = match name {
             "count" => Function::Count,
@@ -57,17 +71,30 @@ impl Lowering<'_> {
             }
         };
         if matches!(function, Function::FirstValue | Function::LastValue) && call.params.order_by.is_empty() {
-            return refuse(format!("{name} without an order would pick a value at random"), format!("say which comes first: {name}(x ORDER BY at)"), name);
+            return refuse(
+                format!("{name} without an order would pick a value at random"),
+                format!("say which comes first: {name}(x ORDER BY at)"),
+                name,
+            );
         }
         let numeric = |t: &DataType| t.is_numeric() && !matches!(t, DataType::Decimal256(..) | DataType::Float16);
         let mut argument = None;
         if argument_of(call).is_some() {
             argument = places.next();
         }
-        let order = call.params.order_by.iter().filter_map(|o| Some(Order { column: places.next()?, descending: !o.asc, nulls_first: o.nulls_first })).collect();
+        let order = call
+            .params
+            .order_by
+            .iter()
+            .filter_map(|o| Some(Order { column: places.next()?, descending: !o.asc, nulls_first: o.nulls_first }))
+            .collect();
         let filter = call.params.filter.as_ref().and_then(|_| places.next());
         if matches!(function, Function::Sum | Function::Avg | Function::Median) && !numeric(output) {
-            return refuse(format!("{name} over {output} is not kept up to date"), "cast its argument to a number", name);
+            return refuse(
+                format!("{name} over {output} is not kept up to date"),
+                "cast its argument to a number",
+                name,
+            );
         }
         if function == Function::Median && matches!(output, DataType::Decimal128(..)) {
             return refuse("median of decimals is not kept up to date", "cast its argument to float64", name);
@@ -89,11 +116,18 @@ fn unalias(expr: &Expr) -> Result<AggregateFunction> {
 
 /// The aggregated expression; none for `count(*)`, which arrives as the count of a constant.
 fn argument_of(call: &AggregateFunction) -> Option<&Expr> {
-    call.params.args.first().filter(|a| !(call.func.name() == "count" && !call.params.distinct && matches!(a, Expr::Literal(v, _) if !v.is_null())))
+    call.params.args.first().filter(|a| {
+        !(call.func.name() == "count" && !call.params.distinct && matches!(a, Expr::Literal(v, _) if !v.is_null()))
+    })
 }
 
 /// All expressions that a call reads, in the order in which `call` takes their places.
 fn arguments(call: &AggregateFunction) -> Vec<Expr> {
     let order = call.params.order_by.iter().map(|o| o.expr.clone());
-    argument_of(call).cloned().into_iter().chain(order).chain(call.params.filter.iter().map(|f| (**f).clone())).collect()
+    argument_of(call)
+        .cloned()
+        .into_iter()
+        .chain(order)
+        .chain(call.params.filter.iter().map(|f| (**f).clone()))
+        .collect()
 }

@@ -18,12 +18,17 @@ impl Lowering<'_> {
 
     /// Applies a condition to a step whose plan columns are `schema`.
     pub(super) fn conditions(&mut self, input: Lowered, predicate: &Expr, schema: &DFSchema) -> Result<Lowered> {
-        let (timed, plain): (Vec<&Expr>, Vec<&Expr>) = split_conjunction(predicate).into_iter().partition(|e| mentions_now(e));
+        let (timed, plain): (Vec<&Expr>, Vec<&Expr>) =
+            split_conjunction(predicate).into_iter().partition(|e| mentions_now(e));
         let mut lowered = input;
         if let Some(condition) = conjunction(plain.into_iter().cloned()) {
             let condition = physical(&condition, schema)?;
             let node_schema = self.graph.schema(lowered.node).clone();
-            let node = self.add(Op::Map { input: lowered.node, filter: Some(condition), project: None }, node_schema, "filter");
+            let node = self.add(
+                Op::Map { input: lowered.node, filter: Some(condition), project: None },
+                node_schema,
+                "filter",
+            );
             lowered = Lowered { node, ..lowered };
         }
         if timed.is_empty() {

@@ -14,8 +14,14 @@ struct Side {
 
 impl Lowering<'_> {
     pub(super) fn join(&mut self, join: &Join) -> Result<Lowered> {
-        if join.null_aware && join.on.iter().any(|(l, r)| nullable(l, join.left.schema()) || nullable(r, join.right.schema())) {
-            return refuse("NOT IN over columns that may be null is never true once a null is among them", "write NOT EXISTS (SELECT ... WHERE ...), or declare the columns without ?", "IN");
+        if join.null_aware
+            && join.on.iter().any(|(l, r)| nullable(l, join.left.schema()) || nullable(r, join.right.schema()))
+        {
+            return refuse(
+                "NOT IN over columns that may be null is never true once a null is among them",
+                "write NOT EXISTS (SELECT ... WHERE ...), or declare the columns without ?",
+                "IN",
+            );
         }
         let (left, of_left) = self.side(&join.left, join.on.iter().map(|(l, _)| l.clone()).collect())?;
         let (right, of_right) = self.side(&join.right, join.on.iter().map(|(_, r)| r.clone()).collect())?;
@@ -56,11 +62,26 @@ impl Lowering<'_> {
 
     /// The inner join: all columns of both sides.
     fn pairs(&mut self, sides: &Sides, schema: &SchemaRef) -> NodeId {
-        let output = (0..sides.left.width).map(JoinColumn::Left).chain((0..sides.right.width).map(JoinColumn::Right)).collect();
+        let output =
+            (0..sides.left.width).map(JoinColumn::Left).chain((0..sides.right.width).map(JoinColumn::Right)).collect();
         self.equal(&sides.left, &sides.right, sides.nulls_match, output, schema.clone())
     }
-    fn equal(&mut self, left: &Side, right: &Side, nulls_match: bool, output: Vec<JoinColumn>, schema: SchemaRef) -> NodeId {
-        let op = Op::Join { left: left.node, right: right.node, left_key: left.key.clone(), right_key: right.key.clone(), nulls_match, output };
+    fn equal(
+        &mut self,
+        left: &Side,
+        right: &Side,
+        nulls_match: bool,
+        output: Vec<JoinColumn>,
+        schema: SchemaRef,
+    ) -> NodeId {
+        let op = Op::Join {
+            left: left.node,
+            right: right.node,
+            left_key: left.key.clone(),
+            right_key: right.key.clone(),
+            nulls_match,
+            output,
+        };
         self.add(op, schema, "join")
     }
     /// The inner join with the further conditions of `ON`.
@@ -73,7 +94,14 @@ impl Lowering<'_> {
     }
 
     /// Rows of one side that have a partner.
-    fn partnered(&mut self, side: &Side, sides: &Sides, join: &Join, pairs: &DFSchema, is_left: bool) -> Result<NodeId> {
+    fn partnered(
+        &mut self,
+        side: &Side,
+        sides: &Sides,
+        join: &Join,
+        pairs: &DFSchema,
+        is_left: bool,
+    ) -> Result<NodeId> {
         let schema: SchemaRef = Arc::new(self.graph.schema(side.node).project(&(0..side.width).collect::<Vec<_>>())?);
         let output = (0..side.width).map(JoinColumn::Left).collect();
         let other = if is_left { &sides.right } else { &sides.left };
@@ -86,7 +114,11 @@ impl Lowering<'_> {
             let start = if is_left { 0 } else { sides.left.width };
             let rows = self.distinct_of(matched, &(start..start + side.width).collect::<Vec<_>>());
             let all: Vec<usize> = (0..side.width).collect();
-            (Side { node: side.node, key: all.clone(), width: side.width }, Side { node: rows, key: all, width: 0 }, true)
+            (
+                Side { node: side.node, key: all.clone(), width: side.width },
+                Side { node: rows, key: all, width: 0 },
+                true,
+            )
         };
         Ok(self.equal(&me, &partner, nulls_match, output, schema))
     }
@@ -105,7 +137,9 @@ impl Lowering<'_> {
         let yes = self.partnered(side, sides, join, pairs, is_left)?;
         let no = self.alone(side, sides, join, pairs, is_left)?;
         let schema = loose(join.schema.as_arrow());
-        let inputs = [(yes, true), (no, false)].map(|(node, mark)| self.padded(node, 0, vec![ScalarValue::Boolean(Some(mark))], side.width, &schema)).to_vec();
+        let inputs = [(yes, true), (no, false)]
+            .map(|(node, mark)| self.padded(node, 0, vec![ScalarValue::Boolean(Some(mark))], side.width, &schema))
+            .to_vec();
         Ok(self.add(Op::Union { inputs }, schema, "union"))
     }
 
@@ -113,7 +147,9 @@ impl Lowering<'_> {
         let schema = loose(join.schema.as_arrow());
         let matched = self.matches(join, sides, pairs)?;
         let mut inputs = vec![self.rename(matched, schema.clone())?];
-        let nulls = |range: std::ops::Range<usize>| range.map(|c| ScalarValue::try_new_null(schema.field(c).data_type())).collect::<Result<Vec<_>>>();
+        let nulls = |range: std::ops::Range<usize>| {
+            range.map(|c| ScalarValue::try_new_null(schema.field(c).data_type())).collect::<Result<Vec<_>>>()
+        };
         let (left, right) = (sides.left.width, sides.right.width);
         if join.join_type != JoinType::Right {
             let rows = self.alone(&sides.left, sides, join, pairs, true)?;
@@ -129,11 +165,21 @@ impl Lowering<'_> {
     }
 
     /// A side's columns, from position `at` on, beside constants.
-    fn padded(&mut self, node: NodeId, at: usize, constants: Vec<ScalarValue>, width: usize, schema: &SchemaRef) -> NodeId {
+    fn padded(
+        &mut self,
+        node: NodeId,
+        at: usize,
+        constants: Vec<ScalarValue>,
+        width: usize,
+        schema: &SchemaRef,
+    ) -> NodeId {
         let given = self.graph.schema(node).clone();
         let columns = (0..width).map(|c| column_expr(&given, c));
-        let constants = constants.into_iter().map(|v| Arc::new(datafusion::physical_expr::expressions::Literal::new(v)) as Expression);
-        let project = if at == 0 { columns.chain(constants).collect() } else { constants.chain(columns).collect::<Vec<_>>() };
+        let constants = constants
+            .into_iter()
+            .map(|v| Arc::new(datafusion::physical_expr::expressions::Literal::new(v)) as Expression);
+        let project =
+            if at == 0 { columns.chain(constants).collect() } else { constants.chain(columns).collect::<Vec<_>>() };
         self.add(Op::Map { input: node, filter: None, project: Some(project) }, schema.clone(), "pad")
     }
 }
@@ -149,7 +195,12 @@ fn joined_windows(kind: JoinType, left: &Lowered, right: &Lowered, width: usize)
     match kind {
         JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left.windows.clone(),
         JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right.windows.clone(),
-        _ => left.windows.iter().map(|(c, w)| (*c, *w)).chain(right.windows.iter().map(|(c, w)| (c + width, *w))).collect(),
+        _ => left
+            .windows
+            .iter()
+            .map(|(c, w)| (*c, *w))
+            .chain(right.windows.iter().map(|(c, w)| (c + width, *w)))
+            .collect(),
     }
 }
 

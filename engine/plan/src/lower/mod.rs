@@ -107,8 +107,25 @@ pub struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(graph: &'a mut Graph, streams: &'a HashMap<String, StreamInfo>, sessions: &'a [SessionCall], pipeline: &'a str, owner: String, on_error: OnError) -> Self {
-        Lowering { graph, streams, sessions, pipeline, owner, on_error, rank_bounds: vec![], limit: None, aliases: vec![] }
+    pub fn new(
+        graph: &'a mut Graph,
+        streams: &'a HashMap<String, StreamInfo>,
+        sessions: &'a [SessionCall],
+        pipeline: &'a str,
+        owner: String,
+        on_error: OnError,
+    ) -> Self {
+        Lowering {
+            graph,
+            streams,
+            sessions,
+            pipeline,
+            owner,
+            on_error,
+            rank_bounds: vec![],
+            limit: None,
+            aliases: vec![],
+        }
     }
 
     /// Lowers a whole query; the result's node has just the query's columns.
@@ -116,8 +133,20 @@ impl<'a> Lowering<'a> {
         let lowered = self.plan(plan)?;
         let lowered = self.retire(lowered, plan.schema().fields().len())?;
         let schema = loose(plan.schema().as_arrow());
-        let node = if *self.graph.schema(lowered.node) == schema { lowered.node } else { self.rename(lowered.node, schema.clone())? };
-        Ok(StreamInfo { node, schema, append_only: lowered.append_only, retire: None, time: None, lateness: lowered.lateness, windows: lowered.windows })
+        let node = if *self.graph.schema(lowered.node) == schema {
+            lowered.node
+        } else {
+            self.rename(lowered.node, schema.clone())?
+        };
+        Ok(StreamInfo {
+            node,
+            schema,
+            append_only: lowered.append_only,
+            retire: None,
+            time: None,
+            lateness: lowered.lateness,
+            windows: lowered.windows,
+        })
     }
 
     /// A stream as it is read from outside: with its retention applied, and just its own columns.
@@ -148,8 +177,16 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Limit(l) => self.limit(l),
             LogicalPlan::Sort(s) => self.sort(s),
             LogicalPlan::Window(w) => self.window(w),
-            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => refuse("a query over constants has nothing to keep up to date", "read a stream; for a table of constants use a source of kind `table`", "VALUES"),
-            LogicalPlan::RecursiveQuery(_) => refuse("recursive queries are not kept up to date", "bound the recursion and write it as joins", "RECURSIVE"),
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => refuse(
+                "a query over constants has nothing to keep up to date",
+                "read a stream; for a table of constants use a source of kind `table`",
+                "VALUES",
+            ),
+            LogicalPlan::RecursiveQuery(_) => refuse(
+                "recursive queries are not kept up to date",
+                "bound the recursion and write it as joins",
+                "RECURSIVE",
+            ),
             other => refuse(format!("{} is not a query over streams", other.display()), "write one SELECT", ""),
         }
     }
@@ -163,7 +200,11 @@ impl<'a> Lowering<'a> {
         let pipeline = scan.table_name.schema().unwrap_or(self.pipeline);
         let full = format!("{pipeline}.{name}");
         let Some(stream) = self.streams.get(&full) else {
-            return refuse(format!("there is no stream {full}"), "name a source or an operator of this pipeline, or PIPELINE.STREAM", name);
+            return refuse(
+                format!("there is no stream {full}"),
+                "name a source or an operator of this pipeline, or PIPELINE.STREAM",
+                name,
+            );
         };
         let lowered = from_stream(stream);
         self.scan_columns(scan, lowered)
@@ -181,7 +222,10 @@ impl<'a> Lowering<'a> {
     /// A projection to some columns, by position.
     fn pick(&mut self, lowered: Lowered, columns: &[usize]) -> Result<Lowered> {
         let schema = self.graph.schema(lowered.node).clone();
-        if lowered.retire.is_none() && columns.len() == schema.fields().len() && columns.iter().enumerate().all(|(i, c)| i == *c) {
+        if lowered.retire.is_none()
+            && columns.len() == schema.fields().len()
+            && columns.iter().enumerate().all(|(i, c)| i == *c)
+        {
             return Ok(lowered);
         }
         let mut kept: Vec<usize> = columns.to_vec();
@@ -205,7 +249,8 @@ impl<'a> Lowering<'a> {
     /// "event time plus retention", over the columns of `node`.
     fn retire_bound(&self, node: NodeId, retire: Retire) -> Expr {
         let name = self.graph.schema(node).field(retire.time).name().clone();
-        cast(cast(col(datafusion::common::Column::new_unqualified(name)), TIMESTAMP), DataType::Int64) + lit(retire.after as i64)
+        cast(cast(col(datafusion::common::Column::new_unqualified(name)), TIMESTAMP), DataType::Int64)
+            + lit(retire.after as i64)
     }
 
     fn temporal(&mut self, lowered: Lowered, width: usize, from: Vec<Expr>, until: Vec<Expr>) -> Result<Lowered> {
@@ -235,7 +280,11 @@ impl<'a> Lowering<'a> {
 
     fn distinct(&mut self, distinct: &datafusion::logical_expr::Distinct) -> Result<Lowered> {
         let datafusion::logical_expr::Distinct::All(input) = distinct else {
-            return refuse("DISTINCT ON is not kept up to date in this form", "use first_value(x ORDER BY ...) with GROUP BY", "DISTINCT");
+            return refuse(
+                "DISTINCT ON is not kept up to date in this form",
+                "use first_value(x ORDER BY ...) with GROUP BY",
+                "DISTINCT",
+            );
         };
         let width = input.schema().fields().len();
         let lowered = self.plan(input)?;
@@ -247,12 +296,14 @@ impl<'a> Lowering<'a> {
     /// The different values of some columns.
     fn distinct_of(&mut self, node: NodeId, columns: &[usize]) -> NodeId {
         let schema: SchemaRef = loose(&self.graph.schema(node).project(columns).expect("columns of the node"));
-        let aggregate = Aggregate { input: node, keys: columns.to_vec(), calls: vec![], append_only: false, expire: None };
+        let aggregate =
+            Aggregate { input: node, keys: columns.to_vec(), calls: vec![], append_only: false, expire: None };
         self.add(Op::Aggregate(aggregate), schema, "distinct")
     }
 
     fn session(&mut self, call: &SessionCall) -> Result<Lowered> {
-        let full = if call.stream.contains('.') { call.stream.clone() } else { format!("{}.{}", self.pipeline, call.stream) };
+        let full =
+            if call.stream.contains('.') { call.stream.clone() } else { format!("{}.{}", self.pipeline, call.stream) };
         let Some(stream) = self.streams.get(&full) else {
             return refuse(format!("there is no stream {full}"), "session takes the name of a stream", &call.stream);
         };
@@ -260,18 +311,27 @@ impl<'a> Lowering<'a> {
         let width = stream.schema.fields().len();
         let column = |name: &str| {
             let bare = name.rsplit('.').next().unwrap_or(name);
-            stream.schema.index_of(bare).or_else(|_| refuse(format!("{full} has no column {bare}"), "session takes the columns of its stream", bare))
+            stream.schema.index_of(bare).or_else(|_| {
+                refuse(format!("{full} has no column {bare}"), "session takes the columns of its stream", bare)
+            })
         };
         let (time, keys) = (column(&call.time)?, call.keys.iter().map(|k| column(k)).collect::<Result<Vec<_>>>()?);
         let lowered = self.retire(from_stream(stream), width)?;
         let node = self.rename_exact(lowered.node, stream.schema.clone())?;
         let at_micros = stream.schema.field(time).data_type() == &TIMESTAMP;
         if !at_micros {
-            return refuse(format!("{} is no timestamp", call.time), "session takes the stream's time column", &call.time);
+            return refuse(
+                format!("{} is no timestamp", call.time),
+                "session takes the stream's time column",
+                &call.time,
+            );
         }
         let schema = session_schema(&stream.schema);
         let node = self.add(Op::Session(Session { input: node, keys, time, gap: gap as u64 }), schema, "session");
-        let windows = HashMap::from([(width, Window { to_end: 0, lateness: None }), (width + 1, Window { to_end: 0, lateness: None })]);
+        let windows = HashMap::from([
+            (width, Window { to_end: 0, lateness: None }),
+            (width + 1, Window { to_end: 0, lateness: None }),
+        ]);
         Ok(Lowered { windows: windows.into_iter().skip(2).collect(), ..Lowered::plain(node) })
     }
 

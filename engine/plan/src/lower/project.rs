@@ -12,7 +12,8 @@ impl Lowering<'_> {
         let input = input?;
         let input_schema = projection.input.schema();
         let mut project = projection.expr.iter().map(|e| physical(e, input_schema)).collect::<Result<Vec<_>>>()?;
-        let mut fields: Vec<Field> = loose(projection.schema.as_arrow()).fields().iter().map(|f| f.as_ref().clone()).collect();
+        let mut fields: Vec<Field> =
+            loose(projection.schema.as_arrow()).fields().iter().map(|f| f.as_ref().clone()).collect();
         let (mut windows, mut times) = (HashMap::new(), vec![]);
         for (i, expr) in projection.expr.iter().enumerate() {
             if let Some(window) = self.window_of(expr, input_schema, &input) {
@@ -61,7 +62,11 @@ impl Lowering<'_> {
     pub(super) fn unnest(&mut self, unnest: &Unnest) -> Result<Lowered> {
         let input = self.plan(&unnest.input)?;
         let [(column, list)] = unnest.list_type_columns.as_slice() else {
-            return refuse("unnest of several lists at once is not kept up to date", "unnest one list per query, and join", "unnest");
+            return refuse(
+                "unnest of several lists at once is not kept up to date",
+                "unnest one list per query, and join",
+                "unnest",
+            );
         };
         if !unnest.struct_type_columns.is_empty() || list.depth != 1 {
             return refuse("unnest takes one list, one level deep", "unnest again in a second query", "unnest");
@@ -69,10 +74,15 @@ impl Lowering<'_> {
         let width = unnest.schema.fields().len();
         let straight = unnest.dependency_indices.iter().enumerate().all(|(i, d)| i == *d);
         if !straight {
-            return refuse("unnest in this place is not kept up to date", "select it as a column of its own: SELECT a, unnest(list) AS x", "unnest");
+            return refuse(
+                "unnest in this place is not kept up to date",
+                "select it as a column of its own: SELECT a, unnest(list) AS x",
+                "unnest",
+            );
         }
         let node_schema = self.graph.schema(input.node).clone();
-        let mut fields: Vec<Field> = loose(unnest.schema.as_arrow()).fields().iter().map(|f| f.as_ref().clone()).collect();
+        let mut fields: Vec<Field> =
+            loose(unnest.schema.as_arrow()).fields().iter().map(|f| f.as_ref().clone()).collect();
         fields.extend(node_schema.fields().iter().skip(width).map(|f| f.as_ref().clone()));
         let mut windows = input.windows.clone();
         windows.remove(column);

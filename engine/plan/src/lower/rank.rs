@@ -16,7 +16,11 @@ impl Lowering<'_> {
             FetchType::UnsupportedExpr => return refuse("LIMIT wants a number", "write the number itself", "LIMIT"),
         };
         if !leads_to_sort(&limit.input) {
-            return refuse("LIMIT without ORDER BY would keep rows at random", "say which rows come first: ORDER BY ... LIMIT n", "LIMIT");
+            return refuse(
+                "LIMIT without ORDER BY would keep rows at random",
+                "say which rows come first: ORDER BY ... LIMIT n",
+                "LIMIT",
+            );
         }
         self.limit = Some((skip, fetch));
         let lowered = self.plan(&limit.input);
@@ -28,7 +32,13 @@ impl Lowering<'_> {
         let (skip, fetch) = match (self.limit.take(), sort.fetch) {
             (Some(limit), _) => limit,
             (None, Some(fetch)) => (0, Some(fetch)),
-            (None, None) => return refuse("a view is a set of rows and has no order", "leave ORDER BY out, or add LIMIT to keep the first rows", "ORDER"),
+            (None, None) => {
+                return refuse(
+                    "a view is a set of rows and has no order",
+                    "leave ORDER BY out, or add LIMIT to keep the first rows",
+                    "ORDER",
+                );
+            }
         };
         let width = sort.input.schema().fields().len();
         let input = self.unbounded(&sort.input)?;
@@ -49,12 +59,21 @@ impl Lowering<'_> {
     fn order(&mut self, input: Lowered, keys: &[SortExpr], schema: &DFSchema) -> Result<(Lowered, Vec<Order>)> {
         let exprs: Vec<Expr> = keys.iter().map(|k| k.expr.clone()).collect();
         let (input, columns) = self.with_columns(input, &exprs, schema)?;
-        let order = keys.iter().zip(columns).map(|(k, column)| Order { column, descending: !k.asc, nulls_first: k.nulls_first }).collect();
+        let order = keys
+            .iter()
+            .zip(columns)
+            .map(|(k, column)| Order { column, descending: !k.asc, nulls_first: k.nulls_first })
+            .collect();
         Ok((input, order))
     }
 
     /// The step with further columns where `exprs` are more than names; where each of them stands.
-    pub(super) fn with_columns(&mut self, input: Lowered, exprs: &[Expr], schema: &DFSchema) -> Result<(Lowered, Vec<usize>)> {
+    pub(super) fn with_columns(
+        &mut self,
+        input: Lowered,
+        exprs: &[Expr],
+        schema: &DFSchema,
+    ) -> Result<(Lowered, Vec<usize>)> {
         let node_schema = self.graph.schema(input.node).clone();
         let mut fields: Vec<FieldRef> = node_schema.fields().iter().cloned().collect();
         let mut project: Vec<Expression> = (0..fields.len()).map(|c| column_expr(&node_schema, c)).collect();
@@ -73,12 +92,25 @@ impl Lowering<'_> {
         if fields.len() == node_schema.fields().len() {
             return Ok((input, places));
         }
-        let node = self.add(Op::Map { input: input.node, filter: None, project: Some(project) }, Arc::new(Schema::new(fields)), "keys");
+        let node = self.add(
+            Op::Map { input: input.node, filter: None, project: Some(project) },
+            Arc::new(Schema::new(fields)),
+            "keys",
+        );
         Ok((Lowered { node, ..input }, places))
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn first_rows(&mut self, input: Lowered, width: usize, partition: Vec<usize>, order: Vec<Order>, skip: usize, fetch: Option<usize>, number: Option<DataType>) -> Result<Lowered> {
+    fn first_rows(
+        &mut self,
+        input: Lowered,
+        width: usize,
+        partition: Vec<usize>,
+        order: Vec<Order>,
+        skip: usize,
+        fetch: Option<usize>,
+        number: Option<DataType>,
+    ) -> Result<Lowered> {
         let node_schema = self.graph.schema(input.node).clone();
         let mut fields: Vec<Field> = node_schema.fields().iter().map(|f| f.as_ref().clone()).collect();
         let numbered = number.is_some();
@@ -99,20 +131,33 @@ impl Lowering<'_> {
     pub(super) fn window(&mut self, window: &WindowPlan) -> Result<Lowered> {
         let width = window.input.schema().fields().len();
         let [expr] = window.window_expr.as_slice() else {
-            return refuse("several window functions in one query are not kept up to date", "write one query for each", "OVER");
+            return refuse(
+                "several window functions in one query are not kept up to date",
+                "write one query for each",
+                "OVER",
+            );
         };
         let name = window.schema.field(width).name().clone();
         let mut inner = expr;
         while let Expr::Alias(a) = inner {
             inner = &a.expr;
         }
-        let Expr::WindowFunction(function) = inner else { return refuse("this window function is not kept up to date", "use row_number()", "OVER") };
+        let Expr::WindowFunction(function) = inner else {
+            return refuse("this window function is not kept up to date", "use row_number()", "OVER");
+        };
         if function.fun.name() != "row_number" {
             let help = "use row_number() with a bound on it, or GROUP BY with an aggregate and a join";
-            return refuse(format!("the window function {} is not kept up to date", function.fun.name()), help, function.fun.name());
+            return refuse(
+                format!("the window function {} is not kept up to date", function.fun.name()),
+                help,
+                function.fun.name(),
+            );
         }
         let Some(fetch) = self.rank_bounds.iter().filter(|b| self.names(b, &name)).map(|b| b.rows).min() else {
-            let refusal = Refusal::new("row_number() without a bound would change every row behind each change", "bound it in a query around it: SELECT * FROM (SELECT *, row_number() OVER (...) AS rn FROM t) WHERE rn <= 10");
+            let refusal = Refusal::new(
+                "row_number() without a bound would change every row behind each change",
+                "bound it in a query around it: SELECT * FROM (SELECT *, row_number() OVER (...) AS rn FROM t) WHERE rn <= 10",
+            );
             return Err(refusal.at("row_number").into_error());
         };
         let input = self.unbounded(&window.input)?;
@@ -125,14 +170,22 @@ impl Lowering<'_> {
     }
 
     /// Like `order`, behind columns that were added already.
-    fn order_on(&mut self, input: Lowered, keys: &[SortExpr], schema: &DFSchema, _width: usize) -> Result<(Lowered, Vec<Order>)> {
+    fn order_on(
+        &mut self,
+        input: Lowered,
+        keys: &[SortExpr],
+        schema: &DFSchema,
+        _width: usize,
+    ) -> Result<(Lowered, Vec<Order>)> {
         self.order(input, keys, schema)
     }
 
     /// Whether a filter's column is the window's: by name, or under the names that projections in between gave it.
     fn names(&self, bound: &RankBound, window: &str) -> bool {
         let below = self.aliases.iter().skip(bound.above);
-        let name = below.fold(bound.column.as_str(), |name, names| names.iter().find(|(alias, _)| alias == name).map_or(name, |(_, of)| of));
+        let name = below.fold(bound.column.as_str(), |name, names| {
+            names.iter().find(|(alias, _)| alias == name).map_or(name, |(_, of)| of)
+        });
         name == window
     }
 }

@@ -44,7 +44,21 @@ pub struct Source {
 
 impl Source {
     pub fn new(reader: Arc<dyn BoundedSource>, time: Option<usize>, lateness: Option<Duration>) -> Self {
-        Source { reader, time, lateness, parked: BTreeMap::new(), next: 0, in_flight: 0, exhausted: false, clock: 0, first: None, carry: vec![], place: 0, rows: 0, bytes: 0 }
+        Source {
+            reader,
+            time,
+            lateness,
+            parked: BTreeMap::new(),
+            next: 0,
+            in_flight: 0,
+            exhausted: false,
+            clock: 0,
+            first: None,
+            carry: vec![],
+            place: 0,
+            rows: 0,
+            bytes: 0,
+        }
     }
     fn is_read(&self) -> bool {
         self.exhausted && self.in_flight == 0 && self.parked.is_empty()
@@ -71,7 +85,14 @@ impl Feeder {
     /// `now`: µs, used when no source has event time.
     pub fn new(sources: Vec<Source>, tick: Duration, now: u64) -> Self {
         let timed = sources.iter().any(|s| s.time.is_some());
-        Feeder { sources, tick: (tick.as_micros() as u64).max(1), start: (!timed).then_some(now), timed, ticks: BTreeSet::new(), errors: vec![] }
+        Feeder {
+            sources,
+            tick: (tick.as_micros() as u64).max(1),
+            start: (!timed).then_some(now),
+            timed,
+            ticks: BTreeSet::new(),
+            errors: vec![],
+        }
     }
     pub fn tick_len(&self) -> u64 {
         self.tick
@@ -80,8 +101,15 @@ impl Feeder {
     pub fn claim(&mut self) -> Option<(usize, Chunk)> {
         loop {
             // Event time first: until it is known, rows without it must wait in memory.
-            let behind = (0..self.sources.len()).filter(|s| !self.sources[*s].exhausted && self.sources[*s].in_flight < 8);
-            let order = |s: &usize| (self.start.is_none() && self.sources[*s].time.is_none(), self.sources[*s].clock, self.sources[*s].in_flight);
+            let behind =
+                (0..self.sources.len()).filter(|s| !self.sources[*s].exhausted && self.sources[*s].in_flight < 8);
+            let order = |s: &usize| {
+                (
+                    self.start.is_none() && self.sources[*s].time.is_none(),
+                    self.sources[*s].clock,
+                    self.sources[*s].in_flight,
+                )
+            };
             let source = behind.min_by_key(order)?;
             match self.sources[source].reader.next_chunk() {
                 Some(chunk) => {
@@ -258,8 +286,16 @@ impl Feeder {
 fn refusal(delta: &Delta, row: usize, event: i64, clock: u64) -> RowError {
     let input = jarvis_dataflow::ops::map::describe(&delta.rows, row);
     if event < 0 {
-        return RowError { code: "no_event_time", message: "the event time is missing or lies before 1970".into(), input };
+        return RowError {
+            code: "no_event_time",
+            message: "the event time is missing or lies before 1970".into(),
+            input,
+        };
     }
     let behind = Duration::from_micros(clock.saturating_sub(event as u64));
-    RowError { code: "late", message: format!("the row is {behind:?} behind the clock, which is more than the stream's lateness"), input }
+    RowError {
+        code: "late",
+        message: format!("the row is {behind:?} behind the clock, which is more than the stream's lateness"),
+        input,
+    }
 }

@@ -134,7 +134,11 @@ fn work(run: &Arc<Run>, sinks: &SinkThread, workers: usize) -> anyhow::Result<()
         let message = match result {
             Ok(Ok(())) => return,
             Ok(Err(e)) => format!("{e:#}"),
-            Err(panic) => panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_else(|| "a panic without a message".into()),
+            Err(panic) => panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()))
+                .unwrap_or_else(|| "a panic without a message".into()),
         };
         if let Ok(mut failure) = shared.failure.lock() {
             failure.get_or_insert(message);

@@ -4,12 +4,12 @@ use super::Run;
 use super::feeder::Admitted;
 use super::sinks::Sender;
 use crate::closed::ClosedBatch;
+use jarvis_dataflow::workers::Worker;
 use jarvis_dataflow::{Closed, Delta, Instance};
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use jarvis_dataflow::workers::Worker;
 
 /// Rows in the graph at which a worker stops reading until some are worked off.
 const IN_FLIGHT: usize = 200_000;
@@ -174,7 +174,8 @@ impl<'r> State<'r> {
         for Closed { output, delta } in self.instance.take_outputs() {
             let lower = delta.times.first().copied().unwrap_or(0);
             let upper = delta.times.last().copied().unwrap_or(0) + 1;
-            sinks.send(output, ClosedBatch { lower, upper, rows: delta.rows, times: delta.times, diffs: delta.diffs })?;
+            sinks
+                .send(output, ClosedBatch { lower, upper, rows: delta.rows, times: delta.times, diffs: delta.diffs })?;
         }
         for e in self.instance.take_errors() {
             if e.diff > 0 {

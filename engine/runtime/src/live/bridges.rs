@@ -23,7 +23,14 @@ pub struct SourceTask {
 }
 
 impl SourceTask {
-    pub fn live(source: Box<dyn LiveSource>, spec: StreamSpec, number: usize, fingerprint: String, sender: mpsc::Sender<(usize, Arrival)>, fatal: Fatal) -> Self {
+    pub fn live(
+        source: Box<dyn LiveSource>,
+        spec: StreamSpec,
+        number: usize,
+        fingerprint: String,
+        sender: mpsc::Sender<(usize, Arrival)>,
+        fatal: Fatal,
+    ) -> Self {
         let name = spec.name.clone();
         let feed = Feed { stream: spec, sender, index: number };
         let task = tokio::spawn(async move {

@@ -224,7 +224,9 @@ impl Conductor {
             }
             match e.on_error {
                 OnError::Drop => continue,
-                OnError::Fail if e.diff > 0 => anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input),
+                OnError::Fail if e.diff > 0 => {
+                    anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input)
+                }
                 _ => self.errors.push(([e.step, e.code.to_string(), e.message, e.input], e.diff)),
             }
         }
@@ -268,7 +270,12 @@ impl Conductor {
                 let _ = reply.send(self.tap(&stream));
             }
             Control::Views { reply } => {
-                let _ = reply.send(self.outlets.iter().flat_map(|o| o.names.iter().map(|(n, _)| (n.clone(), o.view.content()))).collect());
+                let _ = reply.send(
+                    self.outlets
+                        .iter()
+                        .flat_map(|o| o.names.iter().map(|(n, _)| (n.clone(), o.view.content())))
+                        .collect(),
+                );
             }
             Control::Streams { reply } => {
                 let _ = reply.send(self.status());
@@ -283,7 +290,9 @@ impl Conductor {
     fn tap(&mut self, stream: &str) -> Option<Tap> {
         let (schema, now) = match self.outlets.iter().find(|o| o.names.iter().any(|(n, _)| n == stream)) {
             Some(outlet) => (outlet.view.schema().clone(), Some(outlet.view.content())),
-            None if stream == jarvis_plan::compile::ERRORS => (jarvis_plan::compile::errors_schema(), Some(self.errors_now())),
+            None if stream == jarvis_plan::compile::ERRORS => {
+                (jarvis_plan::compile::errors_schema(), Some(self.errors_now()))
+            }
             None => (self.sources.values().find(|s| s.name == stream)?.schema.clone(), None),
         };
         let (sender, changes) = mpsc::channel(1024);
@@ -299,20 +308,56 @@ impl Conductor {
 
     fn status(&self) -> Vec<StreamStatus> {
         let now = now() as i64;
-        let columns = |schema: &SchemaRef| schema.fields().iter().map(|f| format!("{}: {}", f.name(), jarvis_spec::schema::field_type_name(f))).collect();
+        let columns = |schema: &SchemaRef| {
+            schema
+                .fields()
+                .iter()
+                .map(|f| format!("{}: {}", f.name(), jarvis_spec::schema::field_type_name(f)))
+                .collect()
+        };
         let mut all: Vec<StreamStatus> = vec![];
         for s in self.sources.values() {
             let lag_us = s.newest.map(|t| now - t);
-            all.push(StreamStatus { name: s.name.clone(), role: "source", kind: s.kind.clone(), columns: columns(&s.schema), rows_in: s.rows, rows_out: s.rows, errors: s.errors, lag_us, queued: 0 });
+            all.push(StreamStatus {
+                name: s.name.clone(),
+                role: "source",
+                kind: s.kind.clone(),
+                columns: columns(&s.schema),
+                rows_in: s.rows,
+                rows_out: s.rows,
+                errors: s.errors,
+                lag_us,
+                queued: 0,
+            });
         }
         for o in &self.outlets {
             for (name, kind) in &o.names {
-                all.push(StreamStatus { name: name.clone(), role: "view", kind: kind.clone(), columns: columns(o.view.schema()), rows_in: 0, rows_out: o.rows, errors: 0, lag_us: None, queued: 0 });
+                all.push(StreamStatus {
+                    name: name.clone(),
+                    role: "view",
+                    kind: kind.clone(),
+                    columns: columns(o.view.schema()),
+                    rows_in: 0,
+                    rows_out: o.rows,
+                    errors: 0,
+                    lag_us: None,
+                    queued: 0,
+                });
             }
             for name in &o.sinks {
                 let Some((kind, task)) = self.sinks.get(name) else { continue };
                 let rows_out = task.written.load(Ordering::Relaxed);
-                all.push(StreamStatus { name: name.clone(), role: "sink", kind: kind.clone(), columns: columns(o.view.schema()), rows_in: o.rows, rows_out, errors: 0, lag_us: None, queued: task.queued() });
+                all.push(StreamStatus {
+                    name: name.clone(),
+                    role: "sink",
+                    kind: kind.clone(),
+                    columns: columns(o.view.schema()),
+                    rows_in: o.rows,
+                    rows_out,
+                    errors: 0,
+                    lag_us: None,
+                    queued: task.queued(),
+                });
             }
         }
         all

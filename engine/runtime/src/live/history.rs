@@ -1,7 +1,7 @@
 //! What has arrived and still counts: kept so that a changed graph can be filled again.
 
-use arrow::datatypes::TimestampMicrosecondType;
 use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
 use jarvis_dataflow::Delta;
 use jarvis_dataflow::columns::Codec;
 use jarvis_dataflow::row::Row;
@@ -17,7 +17,12 @@ pub enum History {
 }
 
 impl History {
-    pub fn new(schema: &arrow::datatypes::SchemaRef, key: &[usize], time: Option<usize>, retain: Option<Duration>) -> Self {
+    pub fn new(
+        schema: &arrow::datatypes::SchemaRef,
+        key: &[usize],
+        time: Option<usize>,
+        retain: Option<Duration>,
+    ) -> Self {
         if key.is_empty() {
             return History::Rows { batches: VecDeque::new(), retain, time };
         }
@@ -70,7 +75,9 @@ impl History {
                 for (time, mut list) in by_time {
                     list.sort_by_key(|(_, place)| *place);
                     let n = list.len();
-                    let batch = rows.decode_batch(list.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
+                    let batch = rows
+                        .decode_batch(list.iter().map(|(r, _)| r.bytes()), n)
+                        .expect("rows were encoded by this codec");
                     out.entry(time).or_default().push((Delta::inserts(batch, time), list[0].1));
                 }
             }

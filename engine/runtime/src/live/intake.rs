@@ -54,9 +54,16 @@ impl Gate {
                 return Some(("no_event_time", "the event time is missing or lies before 1970".to_string()));
             }
             if at.value(i) < earliest {
-                return Some(("late", format!("the row is {:?} old, which is more than the stream's lateness", Duration::from_micros((now as i64 - at.value(i)) as u64))));
+                return Some((
+                    "late",
+                    format!(
+                        "the row is {:?} old, which is more than the stream's lateness",
+                        Duration::from_micros((now as i64 - at.value(i)) as u64)
+                    ),
+                ));
             }
-            (at.value(i) > latest).then(|| ("future", format!("the event time is more than {FUTURE:?} ahead of the clock")))
+            (at.value(i) > latest)
+                .then(|| ("future", format!("the event time is more than {FUTURE:?} ahead of the clock")))
         };
         let faults: Vec<Option<(&'static str, String)>> = (0..delta.len()).map(fault).collect();
         let keep: BooleanArray = faults.iter().map(|f| Some(f.is_none())).collect();

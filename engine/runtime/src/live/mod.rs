@@ -39,7 +39,8 @@ impl Default for LiveOptions {
 /// # Errors
 /// A worker, a source or a sink that failed for good, or a step with `on_error: fail`.
 pub fn run_live(project: Project, options: LiveOptions, control: mpsc::Receiver<Control>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("io").build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("io").build()?;
     let result = runtime.block_on(async {
         let conductor = Conductor::start(project, options).await?;
         conductor.run(control).await

@@ -48,18 +48,27 @@ pub(super) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
 
 /// What must be equal for a source to go on as it is.
 fn source_fingerprint(pipelines: &[Pipeline], source: &PlannedSource) -> String {
-    let written = pipelines.iter().flat_map(|p| p.sources.iter().map(move |s| (p, s))).find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == source.spec.name);
+    let written = pipelines
+        .iter()
+        .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
+        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == source.spec.name);
     let options = written.map(|(p, s)| (p.text.path.clone(), s.options.to_json(), s.retain.as_ref().map(|r| r.value)));
     format!("{} {:?} {:?}", source.kind, options, source.spec)
 }
 
 fn sink_fingerprint(pipelines: &[Pipeline], name: &str, kind: &str, schema: &arrow::datatypes::Schema) -> String {
-    let written = pipelines.iter().flat_map(|p| p.sinks.iter().map(move |s| (p, s))).find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == name);
+    let written = pipelines
+        .iter()
+        .flat_map(|p| p.sinks.iter().map(move |s| (p, s)))
+        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == name);
     format!("{kind} {:?} {schema:?}", written.map(|(p, s)| (p.text.path.clone(), s.options.to_json())))
 }
 
 fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
-    let source = pipelines.iter().flat_map(|p| p.sources.iter().map(move |s| (p, s))).find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == stream)?;
+    let source = pipelines
+        .iter()
+        .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
+        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == stream)?;
     match source.1.retain.as_ref()?.value {
         Retain::For(d) => Some(d),
         Retain::Forever => None,
@@ -72,7 +81,8 @@ impl Conductor {
     pub(super) fn install(&mut self, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
         let Project { pipelines, compiled, sources, sinks } = project;
         let mut tables = vec![];
-        let mut old: HashMap<String, Entry> = std::mem::take(&mut self.sources).into_values().map(|e| (e.name.clone(), e)).collect();
+        let mut old: HashMap<String, Entry> =
+            std::mem::take(&mut self.sources).into_values().map(|e| (e.name.clone(), e)).collect();
         for source in sources {
             let fingerprint = source_fingerprint(&pipelines, &source);
             let input = compiled.graph.inputs.iter().position(|i| i.name == source.spec.name);
@@ -87,14 +97,27 @@ impl Conductor {
             let spec = source.spec.clone();
             let retain = retention(&pipelines, &spec.name);
             let task = match source.plan {
-                SourcePlan::Live(live) => SourceTask::live(live, source.spec, number, fingerprint, self.sender.clone(), self.fatal.clone()),
+                SourcePlan::Live(live) => {
+                    SourceTask::live(live, source.spec, number, fingerprint, self.sender.clone(), self.fatal.clone())
+                }
                 SourcePlan::Bounded(bounded) => {
                     tables.extend(read_all(&*bounded).into_iter().map(|a| (number, a)));
                     SourceTask::read(number, fingerprint)
                 }
             };
             let history = History::new(&spec.schema, &spec.key, spec.time, retain);
-            let entry = Entry { name: spec.name.clone(), kind: source.kind, schema: spec.schema.clone(), gate, history, place: 0, rows: 0, errors: 0, newest: None, task };
+            let entry = Entry {
+                name: spec.name.clone(),
+                kind: source.kind,
+                schema: spec.schema.clone(),
+                gate,
+                history,
+                place: 0,
+                rows: 0,
+                errors: 0,
+                newest: None,
+                task,
+            };
             self.sources.insert(number, entry);
         }
         let mut old = std::mem::take(&mut self.sinks);
@@ -146,7 +169,8 @@ impl Conductor {
         let mut ticks: BTreeMap<u64, Vec<(usize, Rows)>> = BTreeMap::new();
         for (number, entry) in &self.sources {
             for (time, deltas) in entry.history.replay() {
-                let rows = deltas.into_iter().map(|(delta, place)| (*number, Rows { input: entry.gate.input, delta, place }));
+                let rows =
+                    deltas.into_iter().map(|(delta, place)| (*number, Rows { input: entry.gate.input, delta, place }));
                 ticks.entry(time).or_default().extend(rows);
             }
         }
@@ -176,7 +200,8 @@ impl Conductor {
             for sink in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(sink) else { continue };
                 let same = kept.contains(&format!("{sink} {}", task.fingerprint));
-                let before = told.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
+                let before =
+                    told.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
                 if let Some(delta) = before.changes_to(&outlet.view, self.last) {
                     task.send(super::conductor::batch(&delta)).await;
                 }

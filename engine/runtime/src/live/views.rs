@@ -15,7 +15,10 @@ pub struct View {
 
 impl View {
     pub fn new(schema: SchemaRef) -> Self {
-        View { codec: Codec::new(schema).expect("planning refuses columns that cannot be encoded"), rows: BTreeMap::new() }
+        View {
+            codec: Codec::new(schema).expect("planning refuses columns that cannot be encoded"),
+            rows: BTreeMap::new(),
+        }
     }
     pub fn schema(&self) -> &SchemaRef {
         self.codec.schema()
@@ -39,13 +42,23 @@ impl View {
     }
     /// All rows, n copies n times.
     pub fn content(&self) -> RecordBatch {
-        let rows: Vec<&[u8]> = self.rows.iter().filter(|(_, n)| **n > 0).flat_map(|(r, n)| std::iter::repeat_n(r.bytes(), *n as usize)).collect();
+        let rows: Vec<&[u8]> = self
+            .rows
+            .iter()
+            .filter(|(_, n)| **n > 0)
+            .flat_map(|(r, n)| std::iter::repeat_n(r.bytes(), *n as usize))
+            .collect();
         let n = rows.len();
         self.codec.decode_batch(rows.into_iter(), n).expect("rows were encoded by this codec")
     }
     /// The changes that turn `self` into `new`, at `time`; retractions first. `None` if there are none.
     pub fn changes_to(&self, new: &View, time: u64) -> Option<Delta> {
-        let mut changes: Vec<(Row, i64)> = self.rows.iter().map(|(r, n)| (r.clone(), -n)).chain(new.rows.iter().map(|(r, n)| (r.clone(), *n))).collect();
+        let mut changes: Vec<(Row, i64)> = self
+            .rows
+            .iter()
+            .map(|(r, n)| (r.clone(), -n))
+            .chain(new.rows.iter().map(|(r, n)| (r.clone(), *n)))
+            .collect();
         changes.sort_unstable();
         let mut merged: Vec<(Row, i64)> = vec![];
         for (row, n) in changes {
@@ -60,7 +73,8 @@ impl View {
             return None;
         }
         let n = merged.len();
-        let rows = self.codec.decode_batch(merged.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
+        let rows =
+            self.codec.decode_batch(merged.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
         Some(Delta::new(rows, vec![time; n], merged.into_iter().map(|(_, d)| d).collect()))
     }
 }

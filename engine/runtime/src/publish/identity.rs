@@ -60,10 +60,7 @@ impl Bytes {
 }
 
 /// The rows of one time, grouped by identity, in the order of identity.
-pub(super) fn by_identity(
-    identity: &Bytes,
-    rows: std::ops::Range<usize>,
-) -> impl Iterator<Item = (&[u8], Vec<usize>)> {
+pub(super) fn by_identity(identity: &Bytes, rows: std::ops::Range<usize>) -> impl Iterator<Item = (&[u8], Vec<usize>)> {
     let mut order: Vec<usize> = rows.collect();
     order.sort_by(|a, b| identity.get(*a).cmp(identity.get(*b)));
     let mut start = 0;

@@ -23,8 +23,8 @@ use partial::{Partial, Partials};
 use state::Groups;
 use std::rc::Rc;
 use std::sync::Arc;
-use timely::dataflow::Stream;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use words::Sum;
@@ -59,11 +59,16 @@ pub struct Layout {
 impl Layout {
     pub fn new(node: &Node, aggregate: &Aggregate, input: &SchemaRef) -> Self {
         let (mut words, mut bags) = (1, 0);
-        let calls = aggregate.calls.iter().map(|call| (call.clone(), Self::plan(call, aggregate.append_only, input, &mut words, &mut bags))).collect();
+        let calls = aggregate
+            .calls
+            .iter()
+            .map(|call| (call.clone(), Self::plan(call, aggregate.append_only, input, &mut words, &mut bags)))
+            .collect();
         Layout {
             keys: aggregate.keys.clone(),
             key_codec: Codec::of(input, &aggregate.keys).expect("planning refuses keys that cannot be encoded"),
-            key_widths: crate::columns::Layout::of(aggregate.keys.iter().map(|k| input.field(*k).data_type())).expect("planning refuses keys that cannot be sliced"),
+            key_widths: crate::columns::Layout::of(aggregate.keys.iter().map(|k| input.field(*k).data_type()))
+                .expect("planning refuses keys that cannot be sliced"),
             calls,
             words,
             bags,
@@ -75,7 +80,9 @@ impl Layout {
     }
     fn plan(call: &Call, append_only: bool, input: &SchemaRef, words: &mut usize, bags: &mut usize) -> Plan {
         let argument = call.argument.map(|a| input.field(a).data_type().clone());
-        if !call.distinct && let Some(sum) = Sum::of(call.function, argument.as_ref()) {
+        if !call.distinct
+            && let Some(sum) = Sum::of(call.function, argument.as_ref())
+        {
             if sum == Sum::Rows && call.filter.is_none() {
                 return Plan::Sum { sum, at: 0 };
             }
@@ -87,8 +94,14 @@ impl Layout {
         *bags += 1;
         let codec = Arc::new(value_codec(call, input));
         match call.function {
-            Function::Min | Function::Max if append_only => Plan::Best { bag, codec, greatest: call.function == Function::Max },
-            function => Plan::Bag { bag, codec, keeps_nulls: matches!(function, Function::ArrayAgg | Function::FirstValue | Function::LastValue) },
+            Function::Min | Function::Max if append_only => {
+                Plan::Best { bag, codec, greatest: call.function == Function::Max }
+            }
+            function => Plan::Bag {
+                bag,
+                codec,
+                keeps_nulls: matches!(function, Function::ArrayAgg | Function::FirstValue | Function::LastValue),
+            },
         }
     }
     /// Whether there is always one row. Without aggregates it is a DISTINCT of no columns: a row only while there is input.
@@ -114,24 +127,34 @@ pub type PartialStream<'s> = Stream<'s, u64, Vec<Partial>>;
 /// Adds up batches on the worker where they are.
 pub fn partials<'s>(input: Deltas<'s>, name: &str, layout: Rc<Layout>, shared: Shared) -> PartialStream<'s> {
     let peers = input.scope().peers();
-    input.unary::<CapacityContainerBuilder<Vec<Partial>>, _, _, _>(Pipeline, &format!("{name}: partial"), move |_, _| {
-        let mut gather = Partials::new(layout, peers, shared);
-        move |input, output| {
-            input.for_each_stamp(|capability, data| {
-                for delta in data.flat_map(|d| d.drain(..)) {
-                    gather.add(&delta);
-                }
-                let mut session = output.session(&capability);
-                for partial in gather.take() {
-                    session.give(partial);
-                }
-            });
-        }
-    })
+    input.unary::<CapacityContainerBuilder<Vec<Partial>>, _, _, _>(
+        Pipeline,
+        &format!("{name}: partial"),
+        move |_, _| {
+            let mut gather = Partials::new(layout, peers, shared);
+            move |input, output| {
+                input.for_each_stamp(|capability, data| {
+                    for delta in data.flat_map(|d| d.drain(..)) {
+                        gather.add(&delta);
+                    }
+                    let mut session = output.session(&capability);
+                    for partial in gather.take() {
+                        session.give(partial);
+                    }
+                });
+            }
+        },
+    )
 }
 
 /// Adds partials to the groups that this worker owns.
-pub fn aggregate<'s>(partials: PartialStream<'s>, clock: Clock<'s>, name: &str, layout: Rc<Layout>, shared: Shared) -> Deltas<'s> {
+pub fn aggregate<'s>(
+    partials: PartialStream<'s>,
+    clock: Clock<'s>,
+    name: &str,
+    layout: Rc<Layout>,
+    shared: Shared,
+) -> Deltas<'s> {
     let peers = partials.scope().peers();
     let index = partials.scope().index();
     let gauge = shared.gauge(format!("{}/{name}", layout.owner));

@@ -62,7 +62,14 @@ impl Gathered {
     }
     /// Deals the groups out by time and by the worker that owns them; groups that add up to nothing are left out
     /// unless values go with them.
-    pub fn deal(self, stride: usize, workers: usize, words: &[i64], values: Vec<(u32, u16, Row, i64)>, out: &mut Vec<Partial>) {
+    pub fn deal(
+        self,
+        stride: usize,
+        workers: usize,
+        words: &[i64],
+        values: Vec<(u32, u16, Row, i64)>,
+        out: &mut Vec<Partial>,
+    ) {
         let first = out.len();
         let keep_zero = !values.is_empty();
         let mut place = Vec::with_capacity(self.keys.len());
@@ -145,10 +152,15 @@ impl Partials {
             let column = call.argument.map(|a| {
                 let given = delta.rows.column(a);
                 let wanted = sum.column(given.data_type());
-                if *given.data_type() == wanted { given.clone() } else { cast(given, &wanted).expect("a widening cast") }
+                if *given.data_type() == wanted {
+                    given.clone()
+                } else {
+                    cast(given, &wanted).expect("a widening cast")
+                }
             });
             let mask = call.filter.map(|f| delta.rows.column(f).clone());
-            let mut target = super::words::Target { words, stride, at: *at, groups: &grouped.of_row, diffs: &delta.diffs };
+            let mut target =
+                super::words::Target { words, stride, at: *at, groups: &grouped.of_row, diffs: &delta.diffs };
             failed.extend(super::words::add(*sum, column.as_ref(), keep(mask.as_ref()), &mut target));
         }
         failed.sort_unstable();
@@ -163,7 +175,13 @@ impl Partials {
                 Plan::Bag { bag, codec, keeps_nulls } => (*bag, codec, *keeps_nulls),
                 Plan::Best { bag, codec, .. } => (*bag, codec, false),
             };
-            let columns: Vec<ArrayRef> = call.order.iter().map(|o| o.column).chain(call.argument).map(|c| delta.rows.column(c).clone()).collect();
+            let columns: Vec<ArrayRef> = call
+                .order
+                .iter()
+                .map(|o| o.column)
+                .chain(call.argument)
+                .map(|c| delta.rows.column(c).clone())
+                .collect();
             let argument = call.argument.map(|a| delta.rows.column(a).clone());
             let mask = call.filter.map(|f| delta.rows.column(f).clone());
             let counts = keep(mask.as_ref());

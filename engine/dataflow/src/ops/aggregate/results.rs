@@ -5,7 +5,10 @@ use super::words::{Sum, decimal, float};
 use super::{Layout, Plan};
 use crate::delta::Delta;
 use crate::row::Row;
-use arrow::array::{Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch,
+    RecordBatchOptions, UInt64Array, new_null_array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
@@ -92,7 +95,11 @@ impl Results {
                     bag += 1;
                     let decode = |rows: Vec<&[u8]>| {
                         let n = rows.len();
-                        codec.decode(rows.into_iter(), n).expect("values were encoded by this codec").pop().expect("a value has at least one column")
+                        codec
+                            .decode(rows.into_iter(), n)
+                            .expect("values were encoded by this codec")
+                            .pop()
+                            .expect("a value has at least one column")
                     };
                     picks(call, bag - 1, &self.told, decode)
                 }
@@ -102,7 +109,8 @@ impl Results {
         self.keys.clear();
         self.told.clear();
         let options = RecordBatchOptions::new().with_row_count(Some(n));
-        let rows = RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options).expect("results have the step's schema");
+        let rows = RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)
+            .expect("results have the step's schema");
         Some(Delta::new(rows, std::mem::take(&mut self.times), std::mem::take(&mut self.diffs)))
     }
 }
@@ -115,7 +123,11 @@ fn pick(call: &Call, bag: &Bag) -> Picked {
         Function::Max | Function::LastValue => one(bag.last()),
         Function::Median if call.distinct => {
             let all: Vec<&Row> = bag.iter().map(|(r, _)| r).collect();
-            if all.is_empty() { Picked::Nothing } else { Picked::Two(all[(all.len() - 1) / 2].clone(), all[all.len() / 2].clone()) }
+            if all.is_empty() {
+                Picked::Nothing
+            } else {
+                Picked::Two(all[(all.len() - 1) / 2].clone(), all[all.len() / 2].clone())
+            }
         }
         Function::Median => bag.middle().map_or(Picked::Nothing, |(a, b)| Picked::Two(a.clone(), b.clone())),
         _ if bag.is_empty() => Picked::Nothing,
@@ -131,10 +143,16 @@ fn sums(call: &Call, sum: Sum, at: usize, told: &[Snapshot]) -> ArrayRef {
     let average = call.function == Function::Avg;
     let column: ArrayRef = match sum {
         Sum::Rows | Sum::Values => Arc::new(words().map(|w| Some(w[0])).collect::<Int64Array>()),
-        Sum::Integer if average => Arc::new(words().map(|w| some(w).then(|| w[1] as f64 / w[0] as f64)).collect::<Float64Array>()),
-        Sum::Integer if call.output == DataType::UInt64 => Arc::new(words().map(|w| some(w).then_some(w[1] as u64)).collect::<UInt64Array>()),
+        Sum::Integer if average => {
+            Arc::new(words().map(|w| some(w).then(|| w[1] as f64 / w[0] as f64)).collect::<Float64Array>())
+        }
+        Sum::Integer if call.output == DataType::UInt64 => {
+            Arc::new(words().map(|w| some(w).then_some(w[1] as u64)).collect::<UInt64Array>())
+        }
         Sum::Integer => Arc::new(words().map(|w| some(w).then_some(w[1])).collect::<Int64Array>()),
-        Sum::Float if average => Arc::new(words().map(|w| some(w).then(|| float(w) / w[0] as f64)).collect::<Float64Array>()),
+        Sum::Float if average => {
+            Arc::new(words().map(|w| some(w).then(|| float(w) / w[0] as f64)).collect::<Float64Array>())
+        }
         Sum::Float => Arc::new(words().map(|w| some(w).then(|| float(w))).collect::<Float64Array>()),
         Sum::Decimal => return decimals(call, told, at),
         Sum::Truth => {
@@ -146,7 +164,11 @@ fn sums(call: &Call, sum: Sum, at: usize, told: &[Snapshot]) -> ArrayRef {
 }
 
 fn to_output(column: ArrayRef, output: &DataType) -> ArrayRef {
-    if column.data_type() == output { column } else { cast(&column, output).expect("planning allows only results that can be cast") }
+    if column.data_type() == output {
+        column
+    } else {
+        cast(&column, output).expect("planning allows only results that can be cast")
+    }
 }
 
 fn decimals(call: &Call, told: &[Snapshot], at: usize) -> ArrayRef {
@@ -175,7 +197,8 @@ fn picks<'a>(call: &Call, bag: usize, told: &'a [Snapshot], decode: impl Fn(Vec<
         Function::ArrayAgg => lists(call, &picked, decode),
         Function::Sum | Function::Avg => distinct_sums(call, &picked, decode),
         _ => {
-            let rows: Vec<&[u8]> = picked.iter().filter_map(|p| if let Picked::One(r) = p { Some(r.bytes()) } else { None }).collect();
+            let rows: Vec<&[u8]> =
+                picked.iter().filter_map(|p| if let Picked::One(r) = p { Some(r.bytes()) } else { None }).collect();
             let missing = picked.iter().map(|p| !matches!(p, Picked::One(_)));
             spread(decode(rows), missing, &call.output)
         }
@@ -211,16 +234,28 @@ fn lists<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a [u8]>) 
 
 /// DataFusion's median: the middle value, or the mean of the two middle ones in the type of the argument.
 fn median<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a [u8]>) -> ArrayRef) -> ArrayRef {
-    let pairs: Vec<(&Row, &Row)> = picked.iter().filter_map(|p| if let Picked::Two(a, b) = p { Some((a, b)) } else { None }).collect();
+    let pairs: Vec<(&Row, &Row)> =
+        picked.iter().filter_map(|p| if let Picked::Two(a, b) = p { Some((a, b)) } else { None }).collect();
     let low = decode(pairs.iter().map(|p| p.0.bytes()).collect());
     let high = decode(pairs.iter().map(|p| p.1.bytes()).collect());
     let middle: ArrayRef = match low.data_type() {
         DataType::Float64 | DataType::Float32 => {
             let wide = |a: &ArrayRef| cast(a, &DataType::Float64).expect("a widening cast");
             let (low, high) = (wide(&low), wide(&high));
-            let (low, high) = (low.as_any().downcast_ref::<Float64Array>(), high.as_any().downcast_ref::<Float64Array>());
+            let (low, high) =
+                (low.as_any().downcast_ref::<Float64Array>(), high.as_any().downcast_ref::<Float64Array>());
             let (low, high) = (low.expect("cast to float64"), high.expect("cast to float64"));
-            Arc::new((0..low.len()).map(|i| Some(if low.value(i) == high.value(i) { low.value(i) } else { (low.value(i) + high.value(i)) / 2.0 })).collect::<Float64Array>())
+            Arc::new(
+                (0..low.len())
+                    .map(|i| {
+                        Some(if low.value(i) == high.value(i) {
+                            low.value(i)
+                        } else {
+                            (low.value(i) + high.value(i)) / 2.0
+                        })
+                    })
+                    .collect::<Float64Array>(),
+            )
         }
         t => {
             let wide = |a: &ArrayRef| cast(a, &DataType::Int64).expect("planning allows numbers only");
@@ -228,7 +263,8 @@ fn median<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a [u8]>)
             let (low, high) = (wide(&low), wide(&high));
             let (low, high) = (low.as_any().downcast_ref::<Int64Array>(), high.as_any().downcast_ref::<Int64Array>());
             let (low, high) = (low.expect("cast to int64"), high.expect("cast to int64"));
-            let means: Int64Array = (0..low.len()).map(|i| Some(((low.value(i) as i128 + high.value(i) as i128) / 2) as i64)).collect();
+            let means: Int64Array =
+                (0..low.len()).map(|i| Some(((low.value(i) as i128 + high.value(i) as i128) / 2) as i64)).collect();
             cast(&means, &given).expect("a mean lies between its two values")
         }
     };
@@ -239,8 +275,11 @@ fn median<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a [u8]>)
 fn distinct_sums<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a [u8]>) -> ArrayRef) -> ArrayRef {
     let many = |p: &&'a Picked| -> &'a [Row] { if let Picked::Many(rows) = p { rows } else { &[] } };
     let values = decode(picked.iter().flat_map(many).map(Row::bytes).collect());
-    let groups: Vec<u32> = picked.iter().enumerate().flat_map(|(i, p)| std::iter::repeat_n(i as u32, many(p).len())).collect();
-    let Some(sum) = Sum::of(call.function, Some(values.data_type())) else { return new_null_array(&call.output, picked.len()) };
+    let groups: Vec<u32> =
+        picked.iter().enumerate().flat_map(|(i, p)| std::iter::repeat_n(i as u32, many(p).len())).collect();
+    let Some(sum) = Sum::of(call.function, Some(values.data_type())) else {
+        return new_null_array(&call.output, picked.len());
+    };
     let stride = sum.width();
     let mut words = vec![0; stride * picked.len()];
     let column = cast(&values, &sum.column(values.data_type())).expect("a widening cast");

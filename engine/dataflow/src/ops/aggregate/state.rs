@@ -97,7 +97,8 @@ impl Groups {
                 }
             }
         }
-        let greatest = self.layout.calls.iter().find_map(|(_, p)| if let Plan::Best { .. } = p { Some(()) } else { None });
+        let greatest =
+            self.layout.calls.iter().find_map(|(_, p)| if let Plan::Best { .. } = p { Some(()) } else { None });
         for (position, bag, row, diff) in partial.values {
             let Some(slot) = slots[position as usize] else { continue };
             let target = &mut self.bags[slot as usize * self.layout.bags + bag as usize];
@@ -267,7 +268,10 @@ impl Groups {
             self.wake.set(u64::MAX);
         }
         gauge.rows.set(self.table.len() as u64);
-        let flat = self.keys.capacity() * size_of::<Row>() + self.words.capacity() * 8 + self.bags.capacity() * size_of::<Bag>() + self.table.capacity() * 5;
+        let flat = self.keys.capacity() * size_of::<Row>()
+            + self.words.capacity() * 8
+            + self.bags.capacity() * size_of::<Bag>()
+            + self.table.capacity() * 5;
         gauge.bytes.set((flat + self.heap) as u64);
     }
 }

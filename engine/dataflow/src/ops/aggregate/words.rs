@@ -193,7 +193,13 @@ pub fn add_encoded(sum: Sum, encoded: Option<&[u8]>, diff: i64, words: &mut [i64
 #[inline]
 fn add_float(words: &mut [i64], value: f64, diff: i64) -> bool {
     if !value.is_finite() {
-        let field = if value.is_nan() { 0 } else if value > 0.0 { 1 } else { 2 };
+        let field = if value.is_nan() {
+            0
+        } else if value > 0.0 {
+            1
+        } else {
+            2
+        };
         words[0] += diff;
         words[1] += diff << (field * SPECIAL_BITS);
         return true;
@@ -269,7 +275,10 @@ fn magnitude(limbs: &[i64; FLOAT_LIMBS]) -> f64 {
 
 /// The sum that normalised words hold.
 pub fn decimal(words: &[i64]) -> i128 {
-    words[1..5].iter().enumerate().fold(0i128, |sum, (k, limb)| sum.wrapping_add((*limb as i128).wrapping_shl(32 * k as u32)))
+    words[1..5]
+        .iter()
+        .enumerate()
+        .fold(0i128, |sum, (k, limb)| sum.wrapping_add((*limb as i128).wrapping_shl(32 * k as u32)))
 }
 
 #[cfg(test)]

@@ -24,7 +24,12 @@ type Entry = ((Row, Row), u64, i64);
 /// The order of a partition: the sort keys, then every column, so that no two different rows are equal.
 fn rank_codec(top: &TopK, input: &SchemaRef) -> Codec {
     let columns = rank_columns(top, input);
-    let order: Vec<(bool, bool)> = top.order.iter().map(|o| (o.descending, o.nulls_first)).chain(input.fields().iter().map(|_| (false, true))).collect();
+    let order: Vec<(bool, bool)> = top
+        .order
+        .iter()
+        .map(|o| (o.descending, o.nulls_first))
+        .chain(input.fields().iter().map(|_| (false, true)))
+        .collect();
     let fields: Vec<_> = columns.iter().map(|c| input.field(*c).clone()).collect();
     Codec::ordered(Schema::new(fields).into(), &order).expect("planning refuses columns that cannot be encoded")
 }
@@ -52,25 +57,39 @@ impl Partition {
 }
 
 /// Renders a top-k.
-pub fn topk<'s>(input: Deltas<'s>, name: &str, node: &Node, top: &TopK, schema: &SchemaRef, shared: Shared) -> Deltas<'s> {
+pub fn topk<'s>(
+    input: Deltas<'s>,
+    name: &str,
+    node: &Node,
+    top: &TopK,
+    schema: &SchemaRef,
+    shared: Shared,
+) -> Deltas<'s> {
     let partitions = Codec::of(schema, &top.partition).expect("planning refuses keys that cannot be encoded");
     let ranks = rank_codec(top, schema);
     let (partition, columns) = (top.partition.clone(), rank_columns(top, schema));
-    let entries = input.unary::<CapacityContainerBuilder<Vec<Entry>>, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|capability, data| {
-                let mut session = output.session(&capability);
-                for delta in data.flat_map(|d| d.drain(..)) {
-                    let pick = |columns: &[usize]| columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>();
-                    let keys = partitions.encode(&pick(&partition), delta.len()).expect("keys have the step's schema");
-                    let rows = ranks.encode(&pick(&columns), delta.len()).expect("rows have the step's schema");
-                    for (i, pair) in keys.into_iter().zip(rows).enumerate() {
-                        session.give((pair, delta.times[i], delta.diffs[i]));
+    let entries = input.unary::<CapacityContainerBuilder<Vec<Entry>>, _, _, _>(
+        Pipeline,
+        &format!("{name}: encode"),
+        move |_, _| {
+            move |input, output| {
+                input.for_each_stamp(|capability, data| {
+                    let mut session = output.session(&capability);
+                    for delta in data.flat_map(|d| d.drain(..)) {
+                        let pick = |columns: &[usize]| {
+                            columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>()
+                        };
+                        let keys =
+                            partitions.encode(&pick(&partition), delta.len()).expect("keys have the step's schema");
+                        let rows = ranks.encode(&pick(&columns), delta.len()).expect("rows have the step's schema");
+                        for (i, pair) in keys.into_iter().zip(rows).enumerate() {
+                            session.give((pair, delta.times[i], delta.diffs[i]));
+                        }
                     }
-                }
-            });
-        }
-    });
+                });
+            }
+        },
+    );
     let gauge = shared.gauge(format!("{}/{name}", node.owner));
     let mut results = Results::new(top, schema, node.schema.clone());
     let wanted = top.fetch.map_or(usize::MAX, |f| f.saturating_add(top.skip));
@@ -98,7 +117,14 @@ pub fn topk<'s>(input: Deltas<'s>, name: &str, node: &Node, top: &TopK, schema: 
 }
 
 /// Applies the changes of one time, sorted by partition.
-fn advance(state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>, changes: Vec<((Row, Row), i64)>, time: u64, wanted: usize, results: &mut Results, gauge: &Gauge) {
+fn advance(
+    state: &mut HashMap<Row, Partition, foldhash::fast::FixedState>,
+    changes: Vec<((Row, Row), i64)>,
+    time: u64,
+    wanted: usize,
+    results: &mut Results,
+    gauge: &Gauge,
+) {
     let mut changes = changes.into_iter().peekable();
     while let Some(((key, row), diff)) = changes.next() {
         let mut mine = vec![(row, diff)];
@@ -140,7 +166,17 @@ struct Results {
 
 impl Results {
     fn new(top: &TopK, input: &SchemaRef, schema: SchemaRef) -> Self {
-        Results { codec: rank_codec(top, input), sort_keys: top.order.len(), skip: top.skip, fetch: top.fetch, number: top.number.clone(), schema, rows: vec![], times: vec![], diffs: vec![] }
+        Results {
+            codec: rank_codec(top, input),
+            sort_keys: top.order.len(),
+            skip: top.skip,
+            fetch: top.fetch,
+            number: top.number.clone(),
+            schema,
+            rows: vec![],
+            times: vec![],
+            diffs: vec![],
+        }
     }
     /// What the list shows: (row, rank) with a count; the rank is 0 where it is not asked for.
     fn shown(&self, list: &[(Row, i64)], sign: i64, out: &mut BTreeMap<(Row, i64), i64>) {
@@ -176,7 +212,8 @@ impl Results {
             return None;
         }
         let n = self.rows.len();
-        let decoded = self.codec.decode(self.rows.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
+        let decoded =
+            self.codec.decode(self.rows.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
         let mut columns = decoded[self.sort_keys..].to_vec();
         if let Some(number) = &self.number {
             let ranks: ArrayRef = std::sync::Arc::new(self.rows.iter().map(|(_, r)| Some(*r)).collect::<Int64Array>());
@@ -184,7 +221,8 @@ impl Results {
         }
         self.rows.clear();
         let options = RecordBatchOptions::new().with_row_count(Some(n));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).expect("results have the step's schema");
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .expect("results have the step's schema");
         Some(Delta::new(batch, std::mem::take(&mut self.times), std::mem::take(&mut self.diffs)))
     }
 }

@@ -109,7 +109,11 @@ impl Ranked {
         self.tidy();
         let take = wanted.saturating_add(FRONT.max(self.rest.len() / 16)).min(self.rest.len());
         self.front.extend(self.rest.drain(..take));
-        self.bound = if self.rest.is_empty() { None } else { self.front.last_key_value().map(|(r, _)| r.clone()).or_else(|| self.bound.take()) };
+        self.bound = if self.rest.is_empty() {
+            None
+        } else {
+            self.front.last_key_value().map(|(r, _)| r.clone()).or_else(|| self.bound.take())
+        };
     }
 }
 
