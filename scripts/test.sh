@@ -41,7 +41,7 @@ built() {
 
 tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --workspace --locked
+        cargo nextest run --workspace --locked --no-fail-fast
     else
         cargo test --workspace --locked --lib --bins --tests
     fi

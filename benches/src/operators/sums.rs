@@ -10,7 +10,7 @@ use timely::container::{ContainerBuilder, PushInto};
 /// A builder of updates that holds one sum per record and time instead of sorting them.
 ///
 /// Worth it behind a join whose matches fall into few groups. Its memory is bounded: it gives out what it holds at
-/// [`LIMIT`] sums.
+/// `LIMIT` sums.
 pub struct Sums<D, R> {
     sums: HashMap<(D, Tick), R>,
     ready: VecDeque<Vec<(D, Tick, R)>>,

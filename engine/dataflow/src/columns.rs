@@ -127,8 +127,10 @@ pub fn canonical(column: ArrayRef) -> ArrayRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Width {
     Fixed(usize),
-    /// Strings, byte strings and lists: a tag, then blocks.
+    /// Strings and byte strings: a tag, then blocks.
     Variable,
+    /// Lists: the elements, each laid out as a byte string, and an empty byte string; or the tag of a null.
+    List,
     /// A tag, then the members.
     Struct(Vec<Width>),
 }
@@ -140,7 +142,8 @@ impl Width {
         Some(match t {
             Null => Width::Fixed(0),
             Boolean => Width::Fixed(2),
-            Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | List(_) | LargeList(_) => Width::Variable,
+            Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView => Width::Variable,
+            List(_) | LargeList(_) => Width::List,
             Struct(fields) => Width::Struct(fields.iter().map(|f| Width::of(f.data_type())).collect::<Option<_>>()?),
             t => Width::Fixed(1 + t.primitive_width()?),
         })
@@ -151,9 +154,18 @@ impl Width {
         match self {
             Width::Fixed(n) => at + n,
             Width::Variable => end_of_blocks(row, at),
+            Width::List => end_of_list(row, at),
             Width::Struct(members) => members.iter().fold(at + 1, |at, m| m.end(row, at)),
         }
     }
+}
+
+/// Elements are never empty, so the first empty byte string (tag 1) is the end; tag 0 is a null list.
+fn end_of_list(row: &[u8], mut at: usize) -> usize {
+    while row[at] > 1 {
+        at = end_of_blocks(row, at);
+    }
+    at + 1
 }
 
 /// A tag (2 = there are bytes), then up to four blocks of 8 and after them blocks of 32 bytes; each is followed by 255 if

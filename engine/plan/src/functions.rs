@@ -202,7 +202,11 @@ mod tests {
                 ],
                 arg_fields: vec![],
                 number_rows: 1,
-                return_field: Arc::new(Field::new("r", TIMESTAMP, true)),
+                return_field: Arc::new(Field::new(
+                    "r",
+                    DataType::List(Arc::new(Field::new_list_field(TIMESTAMP, true))),
+                    true,
+                )),
                 config_options: Default::default(),
             };
             let starts = hop.invoke_with_args(args).unwrap().to_array(1).unwrap();

@@ -123,8 +123,9 @@ impl<'r> State<'r> {
         } else {
             self.instance.advance_clock(bound);
         }
-        if self.instance.input_time(0) < bound {
-            self.instance.advance_input(0, bound);
+        // Inputs that no source of this run feeds hold nothing back.
+        for input in (0..self.run.graph.inputs.len()).filter(|i| !self.run.inputs.contains(i)) {
+            self.instance.advance_input(input, bound);
         }
         // All is fed once every source is over; the clock may still have to catch up.
         let caught_up = !self.run.uses_clock || self.struck >= end / tick * tick;
