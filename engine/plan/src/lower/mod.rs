@@ -1,7 +1,7 @@
 //! From DataFusion's logical plan to the graph.
 //!
 //! A stream whose rows stop counting after a while carries its event time along as a hidden last column, and the
-//! filter that retires its rows is put in as late as possible ([`Lowered::retire`]): behind filters and projections,
+//! filter that retires its rows is put in as late as possible (`Lowered::retire`): behind filters and projections,
 //! merged with conditions on `now()`, and not at all where groups of windows leave as a whole.
 
 mod aggregate;

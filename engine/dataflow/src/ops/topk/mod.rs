@@ -21,21 +21,35 @@ use timely::dataflow::operators::generic::operator::Operator;
 /// ((partition, ranked row), time, weight)
 type Entry = ((Row, Row), u64, i64);
 
-/// The order of a partition: the sort keys, then every column, so that no two different rows are equal.
+/// The order of a partition: the sort keys, then every other column, so that no two different rows are equal. Each
+/// column is there once: a short row stays within the bytes that a [`Row`] holds without an allocation.
 fn rank_codec(top: &TopK, input: &SchemaRef) -> Codec {
     let columns = rank_columns(top, input);
-    let order: Vec<(bool, bool)> = top
-        .order
+    let order: Vec<(bool, bool)> = columns
         .iter()
-        .map(|o| (o.descending, o.nulls_first))
-        .chain(input.fields().iter().map(|_| (false, true)))
+        .map(|c| top.order.iter().find(|o| o.column == *c).map_or((false, true), |o| (o.descending, o.nulls_first)))
         .collect();
     let fields: Vec<_> = columns.iter().map(|c| input.field(*c).clone()).collect();
     Codec::ordered(Schema::new(fields).into(), &order).expect("planning refuses columns that cannot be encoded")
 }
 
 fn rank_columns(top: &TopK, input: &SchemaRef) -> Vec<usize> {
-    top.order.iter().map(|o| o.column).chain(0..input.fields().len()).collect()
+    let mut columns: Vec<usize> = vec![];
+    for column in top.order.iter().map(|o| o.column).chain(0..input.fields().len()) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// For each column, its position in `ranked`.
+fn places(ranked: &[usize]) -> Vec<usize> {
+    let mut places = vec![0; ranked.len()];
+    for (position, column) in ranked.iter().enumerate() {
+        places[*column] = position;
+    }
+    places
 }
 
 /// One partition and what was last told of it.
@@ -154,7 +168,8 @@ fn advance(
 /// Gathers changes of the first rows.
 struct Results {
     codec: Codec,
-    sort_keys: usize,
+    /// Where each column of the input stands in a ranked row.
+    places: Vec<usize>,
     skip: usize,
     fetch: Option<usize>,
     number: Option<arrow::datatypes::DataType>,
@@ -168,7 +183,7 @@ impl Results {
     fn new(top: &TopK, input: &SchemaRef, schema: SchemaRef) -> Self {
         Results {
             codec: rank_codec(top, input),
-            sort_keys: top.order.len(),
+            places: places(&rank_columns(top, input)),
             skip: top.skip,
             fetch: top.fetch,
             number: top.number.clone(),
@@ -214,7 +229,7 @@ impl Results {
         let n = self.rows.len();
         let decoded =
             self.codec.decode(self.rows.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
-        let mut columns = decoded[self.sort_keys..].to_vec();
+        let mut columns: Vec<ArrayRef> = self.places.iter().map(|p| decoded[*p].clone()).collect();
         if let Some(number) = &self.number {
             let ranks: ArrayRef = std::sync::Arc::new(self.rows.iter().map(|(_, r)| Some(*r)).collect::<Int64Array>());
             columns.push(cast(&ranks, number).expect("a rank is an integer"));
