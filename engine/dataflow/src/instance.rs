@@ -4,7 +4,7 @@ use crate::delta::Delta;
 use crate::ops::{Fed, Shared, StepError};
 use crate::output::{Closed, Outbox};
 use crate::render::render;
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use jarvis_plan::Graph;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,4 +133,3 @@ fn stamp(delta: Delta) -> Delta {
         RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).expect("one time per row");
     Delta::new(rows, delta.times, delta.diffs)
 }
-use arrow::array::Array;

@@ -4,7 +4,7 @@
 use super::{DeltaBuilder, Deltas, Shared, StepError};
 use crate::columns::canonical;
 use crate::delta::Delta;
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 use datafusion::common::cast::as_boolean_array;
@@ -89,7 +89,6 @@ fn keep(delta: &Delta, filter: &Expression) -> Result<Delta, DataFusionError> {
     }
     Ok(delta.filter(mask)?)
 }
-use arrow::array::Array;
 
 /// Reports every row of `delta` (usually one) as failed.
 pub fn report(owner: &str, on_error: jarvis_spec::OnError, delta: &Delta, error: &DataFusionError, shared: &Shared) {

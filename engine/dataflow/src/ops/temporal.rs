@@ -43,9 +43,8 @@ impl Temporal {
     /// [from, until) of each row in µs; an empty interval for a row whose bound is null.
     fn bounds(&self, delta: &Delta) -> Result<Vec<(i64, i64)>, DataFusionError> {
         let mut out = vec![(i64::MIN, i64::MAX); delta.len()];
-        for (i, column) in evaluate(&delta.rows, &self.from)?.iter().enumerate() {
-            let _ = i;
-            let column = micros(column)?;
+        for column in evaluate(&delta.rows, &self.from)? {
+            let column = micros(&column)?;
             for (b, v) in out.iter_mut().zip(column.iter()) {
                 b.0 = b.0.max(v.unwrap_or(i64::MAX));
             }

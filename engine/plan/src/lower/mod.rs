@@ -328,11 +328,7 @@ impl<'a> Lowering<'a> {
         }
         let schema = session_schema(&stream.schema);
         let node = self.add(Op::Session(Session { input: node, keys, time, gap: gap as u64 }), schema, "session");
-        let windows = HashMap::from([
-            (width, Window { to_end: 0, lateness: None }),
-            (width + 1, Window { to_end: 0, lateness: None }),
-        ]);
-        Ok(Lowered { windows: windows.into_iter().skip(2).collect(), ..Lowered::plain(node) })
+        Ok(Lowered::plain(node))
     }
 
     fn add(&mut self, op: Op, schema: SchemaRef, label: &str) -> NodeId {

@@ -164,20 +164,9 @@ impl Lowering<'_> {
         let input = self.retire(input, width)?;
         let schema = window.input.schema();
         let (input, partition) = self.with_columns(input, &function.params.partition_by, schema)?;
-        let (input, order) = self.order_on(input, &function.params.order_by, schema, width)?;
+        let (input, order) = self.order(input, &function.params.order_by, schema)?;
         let number = window.schema.field(width).data_type().clone();
         self.first_rows(input, width, partition, order, 0, Some(fetch), Some(number))
-    }
-
-    /// Like `order`, behind columns that were added already.
-    fn order_on(
-        &mut self,
-        input: Lowered,
-        keys: &[SortExpr],
-        schema: &DFSchema,
-        _width: usize,
-    ) -> Result<(Lowered, Vec<Order>)> {
-        self.order(input, keys, schema)
     }
 
     /// Whether a filter's column is the window's: by name, or under the names that projections in between gave it.
