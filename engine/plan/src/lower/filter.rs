@@ -44,6 +44,14 @@ impl Lowering<'_> {
                 );
             }
         }
+        if bounds.from.iter().chain(&bounds.until).any(|b| b.column_refs().is_empty()) {
+            // The optimizer moves such a condition below an aggregate, where it would empty the group and not the view.
+            return refuse(
+                "this condition on now() reads no column of the row",
+                "compare now() with a timestamp of the row; for a fixed time keep it in a small table and join it",
+                "now",
+            );
+        }
         self.bounded(lowered, bounds, schema)
     }
 
