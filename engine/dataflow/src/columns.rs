@@ -51,7 +51,7 @@ impl Codec {
     pub fn encode_flat(&self, columns: &[ArrayRef]) -> Result<arrow::row::Rows, ArrowError> {
         self.converter.convert_columns(columns)
     }
-    pub fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>, _count: usize) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, ArrowError> {
         if self.schema.fields().is_empty() {
             return Ok(vec![]);
         }
@@ -63,7 +63,7 @@ impl Codec {
         rows: impl Iterator<Item = &'a [u8]>,
         count: usize,
     ) -> Result<RecordBatch, ArrowError> {
-        let columns = self.decode(rows, count)?;
+        let columns = self.decode(rows)?;
         RecordBatch::try_new_with_options(
             self.schema.clone(),
             columns,
@@ -248,7 +248,7 @@ mod tests {
                     prop_assert_eq!(layout.column(row.bytes(), i), one.bytes());
                 }
             }
-            let back = whole.decode(encoded.iter().map(Row::bytes), rows.len()).unwrap();
+            let back = whole.decode(encoded.iter().map(Row::bytes)).unwrap();
             prop_assert_eq!(back, columns);
         }
     }

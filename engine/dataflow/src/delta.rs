@@ -1,6 +1,6 @@
 //! Changes of a collection in columns: what travels between stateless steps.
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -29,6 +29,10 @@ impl Delta {
     }
     pub fn is_empty(&self) -> bool {
         self.diffs.is_empty()
+    }
+    /// Some of the columns, by position.
+    pub fn columns(&self, positions: &[usize]) -> Vec<ArrayRef> {
+        positions.iter().map(|c| self.rows.column(*c).clone()).collect()
     }
     /// The same changes of other columns.
     pub fn with_columns(&self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Delta, ArrowError> {
@@ -94,9 +98,5 @@ impl Delta {
             times: deltas.iter().flat_map(|d| d.times.iter().copied()).collect(),
             diffs: deltas.iter().flat_map(|d| d.diffs.iter().copied()).collect(),
         })
-    }
-    /// The times as a column.
-    pub fn time_column(&self) -> Int64Array {
-        self.times.iter().map(|t| *t as i64).collect()
     }
 }

@@ -3,7 +3,7 @@
 //! Every edge carries a *collection*: rows of one Arrow schema with a time and a weight. Columns are named by
 //! position; expressions are DataFusion [`PhysicalExpr`]s over the columns of a node's input.
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 use jarvis_spec::OnError;
 use std::collections::BTreeMap;
@@ -232,15 +232,4 @@ impl Graph {
         }
         (0..self.nodes.len()).filter(|n| wanted[*n]).collect()
     }
-}
-
-/// The schema of errors that steps put out: `system.errors` without its event columns.
-pub fn error_schema() -> SchemaRef {
-    use arrow::datatypes::Field;
-    Arc::new(Schema::new(vec![
-        Field::new("step", DataType::Utf8, false),
-        Field::new("code", DataType::Utf8, false),
-        Field::new("message", DataType::Utf8, false),
-        Field::new("input", DataType::Utf8, false),
-    ]))
 }

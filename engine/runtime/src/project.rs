@@ -6,7 +6,6 @@ use jarvis_plan::{Compiled, SourceInfo, compile};
 use jarvis_spec::{Diagnostic, Diagnostics, Pipeline, Sink, Source, SourceText};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Where a project is read from.
 #[derive(Clone, Debug, Default)]
@@ -288,9 +287,4 @@ fn plan_sink(
     };
     let plan = kind.plan(&spec, &sink.options, context)?;
     Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec }))
-}
-
-/// Shares a graph with worker threads.
-pub fn shared(compiled: &Compiled) -> Arc<jarvis_plan::Graph> {
-    Arc::new(compiled.graph.clone())
 }

@@ -9,7 +9,7 @@ use crate::delta::Delta;
 use crate::join::{Matches, TotalJoin};
 use crate::row::hash;
 use crate::spine::{ByteBatcher, ByteSpine, Keyed, size};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::Array;
 use arrow::datatypes::{DataType, SchemaRef};
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
@@ -46,14 +46,12 @@ pub fn arrange<'s>(
                 input.for_each_stamp(|capability, data| {
                     let mut session = output.session(&capability);
                     for delta in data.flat_map(|d| d.drain(..)) {
-                        let pick = |columns: &[usize]| {
-                            columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>()
-                        };
-                        let key_columns = pick(&key);
+                        let key_columns = delta.columns(&key);
                         let null = |i: usize| skip_null_keys && key_columns.iter().any(|c| c.is_null(i));
                         let any_null = skip_null_keys && key_columns.iter().any(|c| c.null_count() > 0);
                         let keys = keys.encode(&key_columns, delta.len()).expect("keys have the step's schema");
-                        let values = values.encode(&pick(&value), delta.len()).expect("values have the step's schema");
+                        let values =
+                            values.encode(&delta.columns(&value), delta.len()).expect("values have the step's schema");
                         for (i, pair) in keys.into_iter().zip(values).enumerate() {
                             if !(any_null && null(i)) {
                                 session.give((pair, delta.times[i], delta.diffs[i]));

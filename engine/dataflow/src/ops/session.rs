@@ -6,7 +6,7 @@ use super::{DeltaBuilder, Deltas, Shared};
 use crate::columns::Codec;
 use crate::delta::Delta;
 use crate::row::{Row, hash};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use hashbrown::HashMap;
 use jarvis_plan::{Node, Session};
@@ -40,7 +40,7 @@ pub fn session<'s>(
                 input.for_each_stamp(|capability, data| {
                     let mut session = output.session(&capability);
                     for delta in data.flat_map(|d| d.drain(..)) {
-                        let columns: Vec<ArrayRef> = key.iter().map(|k| delta.rows.column(*k).clone()).collect();
+                        let columns = delta.columns(&key);
                         let keys = keys.encode(&columns, delta.len()).expect("keys have the step's schema");
                         let encoded =
                             rows.encode(delta.rows.columns(), delta.len()).expect("rows have the step's schema");
@@ -195,8 +195,7 @@ impl Told {
         if self.rows.is_empty() {
             return None;
         }
-        let mut columns =
-            codec.decode(self.rows.iter().map(Row::bytes), self.rows.len()).expect("rows were encoded by this codec");
+        let mut columns = codec.decode(self.rows.iter().map(Row::bytes)).expect("rows were encoded by this codec");
         columns.push(std::sync::Arc::new(TimestampMicrosecondArray::from(self.starts)));
         columns.push(std::sync::Arc::new(TimestampMicrosecondArray::from(self.ends)));
         let batch = RecordBatch::try_new(schema.clone(), columns).expect("results have the step's schema");

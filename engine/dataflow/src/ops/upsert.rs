@@ -6,7 +6,6 @@ use super::{DeltaBuilder, Deltas, Fed, Shared};
 use crate::columns::Codec;
 use crate::delta::Delta;
 use crate::row::{Row, hash};
-use arrow::array::ArrayRef;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use jarvis_plan::Input;
@@ -44,11 +43,10 @@ pub fn upsert<'s>(
                     let mut session = output.session(&capability);
                     for Fed { delta, place } in data.flat_map(|d| d.drain(..)) {
                         let delta = delta.canonical();
-                        let pick = |columns: &[usize]| {
-                            columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>()
-                        };
-                        let keys = keys.encode(&pick(&key), delta.len()).expect("keys have the stream's schema");
-                        let values = rows.encode(&pick(&held), delta.len()).expect("rows have the stream's schema");
+                        let keys =
+                            keys.encode(&delta.columns(&key), delta.len()).expect("keys have the stream's schema");
+                        let values =
+                            rows.encode(&delta.columns(&held), delta.len()).expect("rows have the stream's schema");
                         for (i, (k, v)) in keys.into_iter().zip(values).enumerate() {
                             session.give((delta.times[i], (k, place + i as u64, (delta.diffs[i] > 0).then_some(v))));
                         }

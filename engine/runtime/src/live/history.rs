@@ -37,7 +37,7 @@ impl History {
                 batches.push_back((until, delta.clone()));
             }
             History::Newest { key, keys, rows, newest } => {
-                let columns: Vec<_> = key.iter().map(|k| delta.rows.column(*k).clone()).collect();
+                let columns = delta.columns(key);
                 let keys = keys.encode(&columns, delta.len()).expect("keys have the stream's schema");
                 let rows = rows.encode(delta.rows.columns(), delta.len()).expect("rows have the stream's schema");
                 for (i, (k, r)) in keys.into_iter().zip(rows).enumerate() {

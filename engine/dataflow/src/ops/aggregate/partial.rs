@@ -228,7 +228,7 @@ struct Grouped {
 
 impl Grouped {
     fn new(layout: &Layout, delta: &Delta) -> Self {
-        let columns: Vec<ArrayRef> = layout.keys.iter().map(|k| delta.rows.column(*k).clone()).collect();
+        let columns = delta.columns(&layout.keys);
         let mut groups = Gathered::default();
         let of_row = if columns.is_empty() {
             delta.times.iter().map(|t| groups.group(&[], *t)).collect()

@@ -86,7 +86,7 @@ impl Results {
         }
         let n = self.keys.len();
         let codec = &self.layout.key_codec;
-        let mut columns = codec.decode(self.keys.iter().map(Row::bytes), n).expect("keys were encoded by this codec");
+        let mut columns = codec.decode(self.keys.iter().map(Row::bytes)).expect("keys were encoded by this codec");
         let mut bag = 0;
         for (call, plan) in &self.layout.calls {
             let column = match plan {
@@ -94,9 +94,8 @@ impl Results {
                 Plan::Bag { codec, .. } | Plan::Best { codec, .. } => {
                     bag += 1;
                     let decode = |rows: Vec<&[u8]>| {
-                        let n = rows.len();
                         codec
-                            .decode(rows.into_iter(), n)
+                            .decode(rows.into_iter())
                             .expect("values were encoded by this codec")
                             .pop()
                             .expect("a value has at least one column")

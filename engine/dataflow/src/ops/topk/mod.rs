@@ -90,12 +90,11 @@ pub fn topk<'s>(
                 input.for_each_stamp(|capability, data| {
                     let mut session = output.session(&capability);
                     for delta in data.flat_map(|d| d.drain(..)) {
-                        let pick = |columns: &[usize]| {
-                            columns.iter().map(|c| delta.rows.column(*c).clone()).collect::<Vec<ArrayRef>>()
-                        };
-                        let keys =
-                            partitions.encode(&pick(&partition), delta.len()).expect("keys have the step's schema");
-                        let rows = ranks.encode(&pick(&columns), delta.len()).expect("rows have the step's schema");
+                        let keys = partitions
+                            .encode(&delta.columns(&partition), delta.len())
+                            .expect("keys have the step's schema");
+                        let rows =
+                            ranks.encode(&delta.columns(&columns), delta.len()).expect("rows have the step's schema");
                         for (i, pair) in keys.into_iter().zip(rows).enumerate() {
                             session.give((pair, delta.times[i], delta.diffs[i]));
                         }
@@ -228,7 +227,7 @@ impl Results {
         }
         let n = self.rows.len();
         let decoded =
-            self.codec.decode(self.rows.iter().map(|(r, _)| r.bytes()), n).expect("rows were encoded by this codec");
+            self.codec.decode(self.rows.iter().map(|(r, _)| r.bytes())).expect("rows were encoded by this codec");
         let mut columns: Vec<ArrayRef> = self.places.iter().map(|p| decoded[*p].clone()).collect();
         if let Some(number) = &self.number {
             let ranks: ArrayRef = std::sync::Arc::new(self.rows.iter().map(|(_, r)| Some(*r)).collect::<Int64Array>());
