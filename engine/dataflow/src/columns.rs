@@ -47,7 +47,7 @@ impl Codec {
         let encoded = self.converter.convert_columns(columns)?;
         Ok(encoded.iter().map(|r| Row::new(r.data())).collect())
     }
-    /// The rows as one buffer; for hot loops that need no [`Row`] each.
+    /// The rows as one buffer; for hot loops that need no [`Row`] each. Needs at least one column.
     pub fn encode_flat(&self, columns: &[ArrayRef]) -> Result<arrow::row::Rows, ArrowError> {
         self.converter.convert_columns(columns)
     }
@@ -194,18 +194,93 @@ fn end_of_blocks(row: &[u8], at: usize) -> usize {
 
 /// The columns of one row layout.
 #[derive(Clone, Debug)]
-pub struct Layout(Vec<Width>);
+pub struct Layout {
+    widths: Vec<Width>,
+    /// Where columns start as long as all before them have a fixed width; at least the first.
+    starts: Vec<usize>,
+}
 
 impl Layout {
     /// `None`: a column has no layout that can be sliced.
     pub fn of<'a>(types: impl Iterator<Item = &'a DataType>) -> Option<Layout> {
-        types.map(Width::of).collect::<Option<_>>().map(Layout)
+        let widths: Vec<Width> = types.map(Width::of).collect::<Option<_>>()?;
+        let mut starts = vec![0];
+        for width in &widths {
+            let Width::Fixed(n) = width else { break };
+            starts.push(starts[starts.len() - 1] + n);
+        }
+        Some(Layout { widths, starts })
+    }
+    /// Number of columns.
+    pub fn len(&self) -> usize {
+        self.widths.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.widths.is_empty()
+    }
+    pub fn width(&self, i: usize) -> &Width {
+        &self.widths[i]
+    }
+    /// Where column `i` starts, which is where column `i - 1` ends; `i` may be the number of columns.
+    #[inline]
+    pub fn start(&self, row: &[u8], i: usize) -> usize {
+        match self.starts.get(i) {
+            Some(start) => *start,
+            None => {
+                let known = self.starts.len() - 1;
+                self.widths[known..i].iter().fold(self.starts[known], |at, w| w.end(row, at))
+            }
+        }
     }
     /// The bytes of column `i`.
     #[inline]
     pub fn column<'a>(&self, row: &'a [u8], i: usize) -> &'a [u8] {
-        let start = self.0[..i].iter().fold(0, |at, w| w.end(row, at));
-        &row[start..self.0[i].end(row, start)]
+        let start = self.start(row, i);
+        &row[start..self.widths[i].end(row, start)]
+    }
+}
+
+/// Some columns of encoded rows, in an order of its own.
+#[derive(Clone, Debug)]
+pub struct Picker {
+    layout: Layout,
+    columns: Vec<usize>,
+    /// Columns that lie next to each other are copied at once: (first, one past the last).
+    runs: Vec<(usize, usize)>,
+}
+
+impl Picker {
+    pub fn new(layout: Layout, columns: &[usize]) -> Self {
+        let mut runs: Vec<(usize, usize)> = vec![];
+        for column in columns {
+            match runs.last_mut() {
+                Some((_, end)) if *end == *column => *end += 1,
+                _ => runs.push((*column, column + 1)),
+            }
+        }
+        Picker { layout, columns: columns.to_vec(), runs }
+    }
+    /// The row of the picked columns; `scratch` is used where they do not lie together.
+    #[inline]
+    pub fn pick<'a>(&self, row: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let slice = |(first, end): (usize, usize)| {
+            let start = self.layout.start(row, first);
+            &row[start..self.layout.widths[first..end].iter().fold(start, |at, w| w.end(row, at))]
+        };
+        if let [one] = self.runs[..] {
+            return slice(one);
+        }
+        scratch.clear();
+        for run in &self.runs {
+            scratch.extend_from_slice(slice(*run));
+        }
+        scratch
+    }
+    /// Whether one of the picked columns is null.
+    #[inline]
+    pub fn any_null(&self, row: &[u8]) -> bool {
+        // The first byte of a null is 0 in every encoding that ascends with nulls first.
+        self.columns.iter().any(|c| self.layout.column(row, *c).first().is_none_or(|tag| *tag == 0))
     }
 }
 

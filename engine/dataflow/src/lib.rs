@@ -5,6 +5,7 @@
 
 pub mod columns;
 pub mod delta;
+pub mod encoded;
 pub mod instance;
 pub mod join;
 pub mod ops;

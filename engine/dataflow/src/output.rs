@@ -2,6 +2,7 @@
 
 use crate::columns::Codec;
 use crate::delta::Delta;
+use crate::ops::parcel::{Dealer, Owner, Run, exchange, parcels};
 use crate::ops::pending::Pending;
 use crate::ops::{DeltaBuilder, Deltas};
 use crate::row::Row;
@@ -9,8 +10,7 @@ use arrow::datatypes::SchemaRef;
 use differential_dataflow::consolidation::consolidate;
 use std::cell::RefCell;
 use std::rc::Rc;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
 /// Closed changes of one output, in the order of time; at one time retractions come first.
@@ -68,36 +68,18 @@ fn local<'s>(input: Deltas<'s>, index: usize, name: &str, schema: SchemaRef, out
 fn gathered<'s>(input: Deltas<'s>, index: usize, name: &str, schema: SchemaRef, outbox: Outbox) -> Deltas<'s> {
     let encoder = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
     let codec = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
-    let rows = input.unary::<CapacityContainerBuilder<Vec<(Row, u64, i64)>>, _, _, _>(
-        Pipeline,
-        &format!("{name}: encode"),
-        move |_, _| {
-            move |input, output| {
-                input.for_each_stamp(|capability, data| {
-                    let mut session = output.session(&capability);
-                    for delta in data.flat_map(|d| d.drain(..)) {
-                        let encoded =
-                            encoder.encode(delta.rows.columns(), delta.len()).expect("rows have the stream's schema");
-                        for (i, row) in encoded.into_iter().enumerate() {
-                            session.give((row, delta.times[i], delta.diffs[i]));
-                        }
-                    }
-                });
-            }
-        },
-    );
-    let exchange = Exchange::new(move |_: &(Row, u64, i64)| index as u64);
-    rows.unary_frontier::<DeltaBuilder, _, _, _>(exchange, name, move |_, _| {
-        let mut pending: Pending<(Row, i64)> = Pending::default();
+    let columns = (0..schema.fields().len()).collect();
+    let dealer = Dealer::new(encoder, columns, Owner::Worker(index), input.scope().peers());
+    parcels(input, name, dealer).unary_frontier::<DeltaBuilder, _, _, _>(exchange(), name, move |_, _| {
+        let mut pending: Pending<Run> = Pending::default();
         move |(input, frontier), output| {
             input.for_each_stamp(|capability, data| {
                 pending.retain(&capability, output.output_index());
-                for (row, time, diff) in data.flat_map(|d| d.drain(..)) {
-                    pending.push(time, (row, diff));
-                }
+                data.flat_map(|d| d.drain(..)).for_each(|parcel| pending.push_parcel(parcel));
             });
             let Some((_, closed)) = pending.closed(&[frontier]) else { return };
-            let ready = closed.into_iter().filter_map(|(time, rows)| consolidated(rows, time, &codec)).collect();
+            let rows = |runs: Vec<Run>| runs.iter().flat_map(Run::rows).map(|(r, d)| (Row::new(r), d)).collect();
+            let ready = closed.into_iter().filter_map(|(time, runs)| consolidated(rows(runs), time, &codec)).collect();
             emit(ready, index, &schema, &outbox);
         }
     })

@@ -17,7 +17,7 @@ pub fn simplify(graph: &Graph) -> Graph {
 }
 
 /// How many steps and outputs read each node.
-fn readers(graph: &Graph) -> Vec<usize> {
+pub fn readers(graph: &Graph) -> Vec<usize> {
     let mut count = vec![0; graph.nodes.len()];
     for node in graph.live() {
         for u in graph.upstream(node) {
@@ -30,8 +30,8 @@ fn readers(graph: &Graph) -> Vec<usize> {
     count
 }
 
-/// The positions that a projection of mere columns takes.
-fn plain_columns(project: &[Expression]) -> Option<Vec<usize>> {
+/// The positions that a projection of mere columns takes; `None`: something is computed.
+pub fn plain_columns(project: &[Expression]) -> Option<Vec<usize>> {
     project.iter().map(|e| e.downcast_ref::<Column>().map(Column::index)).collect()
 }
 

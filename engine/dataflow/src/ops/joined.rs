@@ -3,11 +3,12 @@
 use super::aggregate::partial::{Gathered, Partial};
 use super::aggregate::words::add_encoded;
 use super::aggregate::{Layout as Groups, PartialStream, Plan};
+use super::edge::{Edge, RowEdge};
 use super::{DeltaBuilder, Deltas, Shared, StepError};
-use crate::columns::{Codec, Layout};
-use crate::delta::Delta;
+use crate::columns::{Codec, Layout, Picker};
+use crate::encoded::Encoded;
 use crate::join::{Matches, TotalJoin};
-use crate::row::hash;
+use crate::row::{Row, hash};
 use crate::spine::{ByteBatcher, ByteSpine, Keyed, size};
 use arrow::array::Array;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -18,6 +19,7 @@ use differential_dataflow::trace::TraceReader;
 use jarvis_plan::JoinColumn;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::progress::Antichain;
@@ -25,43 +27,27 @@ use timely::progress::Antichain;
 /// A stream arranged by a key: the batches of a trace, shared by all joins that want the same.
 pub type Arrangement<'s> = Arranged<'s, TraceAgent<ByteSpine>>;
 
+/// Which columns of a stream an arrangement holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    pub key: Vec<usize>,
+    pub value: Vec<usize>,
+    /// Rows with a null in the key are left out.
+    pub skip_null_keys: bool,
+}
+
 /// Splits rows into key and value and arranges them by key, on the worker that owns the key.
 pub fn arrange<'s>(
-    input: Deltas<'s>,
+    input: &Edge<'s>,
     name: &str,
     schema: &SchemaRef,
-    key: &[usize],
-    value: &[usize],
-    skip_null_keys: bool,
+    wanted: &Wanted,
     shared: &Shared,
 ) -> Arrangement<'s> {
-    let keys = Codec::of(schema, key).expect("planning refuses keys that cannot be encoded");
-    let values = Codec::of(schema, value).expect("planning refuses columns that cannot be encoded");
-    let (key, value) = (key.to_vec(), value.to_vec());
-    let keyed = input.unary::<CapacityContainerBuilder<Vec<Keyed>>, _, _, _>(
-        Pipeline,
-        &format!("{name}: encode"),
-        move |_, _| {
-            move |input, output| {
-                input.for_each_stamp(|capability, data| {
-                    let mut session = output.session(&capability);
-                    for delta in data.flat_map(|d| d.drain(..)) {
-                        let key_columns = delta.columns(&key);
-                        let null = |i: usize| skip_null_keys && key_columns.iter().any(|c| c.is_null(i));
-                        let any_null = skip_null_keys && key_columns.iter().any(|c| c.null_count() > 0);
-                        let keys = keys.encode(&key_columns, delta.len()).expect("keys have the step's schema");
-                        let values =
-                            values.encode(&delta.columns(&value), delta.len()).expect("values have the step's schema");
-                        for (i, pair) in keys.into_iter().zip(values).enumerate() {
-                            if !(any_null && null(i)) {
-                                session.give((pair, delta.times[i], delta.diffs[i]));
-                            }
-                        }
-                    }
-                });
-            }
-        },
-    );
+    let keyed = match input {
+        Edge::Columns(deltas) => encoded(deltas.clone(), name, schema, wanted),
+        Edge::Rows(rows) => sliced(rows, name, wanted),
+    };
     let exchange = Exchange::new(|x: &Keyed| hash(x.0.0.bytes()));
     let arranged = arrange_core::<_, _, ByteBatcher, ByteSpine>(keyed, exchange, name, ByteBatcher::new);
     // A reader that asks for no history holds nothing back; the joins keep what they need.
@@ -80,6 +66,61 @@ pub fn arrange<'s>(
         (rows, bytes)
     });
     arranged
+}
+
+type KeyedStream<'s> = Stream<'s, u64, Vec<Keyed>>;
+type KeyedBuilder = CapacityContainerBuilder<Vec<Keyed>>;
+
+/// Keys and values of columns.
+fn encoded<'s>(input: Deltas<'s>, name: &str, schema: &SchemaRef, wanted: &Wanted) -> KeyedStream<'s> {
+    let keys = Codec::of(schema, &wanted.key).expect("planning refuses keys that cannot be encoded");
+    let values = Codec::of(schema, &wanted.value).expect("planning refuses columns that cannot be encoded");
+    let Wanted { key, value, skip_null_keys } = wanted.clone();
+    input.unary::<KeyedBuilder, _, _, _>(Pipeline, &format!("{name}: encode"), move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|capability, data| {
+                let mut session = output.session(&capability);
+                for delta in data.flat_map(|d| d.drain(..)) {
+                    let key_columns = delta.columns(&key);
+                    let any_null = skip_null_keys && key_columns.iter().any(|c| c.null_count() > 0);
+                    let null = |i: usize| any_null && key_columns.iter().any(|c| c.is_null(i));
+                    let keys = keys.encode(&key_columns, delta.len()).expect("keys have the step's schema");
+                    let values =
+                        values.encode(&delta.columns(&value), delta.len()).expect("values have the step's schema");
+                    for (i, pair) in keys.into_iter().zip(values).enumerate() {
+                        if !null(i) {
+                            session.give((pair, delta.times[i], delta.diffs[i]));
+                        }
+                    }
+                }
+            });
+        }
+    })
+}
+
+/// Keys and values of rows that are encoded already.
+fn sliced<'s>(input: &RowEdge<'s>, name: &str, wanted: &Wanted) -> KeyedStream<'s> {
+    let keys = Picker::new(input.layout(), &input.stored(&wanted.key));
+    let values = Picker::new(input.layout(), &input.stored(&wanted.value));
+    let skip_null_keys = wanted.skip_null_keys;
+    input.rows.clone().unary::<KeyedBuilder, _, _, _>(Pipeline, &format!("{name}: slice"), move |_, _| {
+        let mut scratch = vec![];
+        move |input, output| {
+            input.for_each_stamp(|capability, data| {
+                let mut session = output.session(&capability);
+                for encoded in data.flat_map(|d| d.drain(..)) {
+                    for (i, row) in encoded.rows().enumerate() {
+                        if skip_null_keys && keys.any_null(row) {
+                            continue;
+                        }
+                        let key = Row::new(keys.pick(row, &mut scratch));
+                        let value = Row::new(values.pick(row, &mut scratch));
+                        session.give(((key, value), encoded.times[i], encoded.diffs[i]));
+                    }
+                }
+            });
+        }
+    })
 }
 
 /// Where an output column of a join lies.
@@ -143,36 +184,25 @@ impl JoinShape {
     }
 }
 
-/// Pairs, gathered as bytes and decoded to columns a batch at a time.
-struct Rows {
+/// Pairs, put together of slices of both rows; nothing is decoded.
+struct Pairs {
     shape: JoinShape,
-    codec: Codec,
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    times: Vec<u64>,
-    diffs: Vec<i64>,
+    rows: Encoded,
 }
 
-impl Matches<Vec<Delta>> for Rows {
+impl Matches<Vec<Encoded>> for Pairs {
     #[inline]
     fn pair(&mut self, key: &[u8], left: &[u8], right: &[u8], time: u64, diff: i64) {
         for part in &self.shape.parts {
-            self.bytes.extend_from_slice(self.shape.slice(*part, key, left, right));
+            self.rows.part(self.shape.slice(*part, key, left, right));
         }
-        self.ends.push(self.bytes.len());
-        self.times.push(time);
-        self.diffs.push(diff);
+        self.rows.end(time, diff);
     }
-    fn take(&mut self) -> Option<Vec<Delta>> {
-        if self.ends.is_empty() {
+    fn take(&mut self) -> Option<Vec<Encoded>> {
+        if self.rows.is_empty() {
             return None;
         }
-        let mut start = 0;
-        let rows = self.ends.iter().map(|end| &self.bytes[std::mem::replace(&mut start, *end)..*end]);
-        let batch = self.codec.decode_batch(rows, self.ends.len()).expect("pairs are made of encoded columns");
-        self.bytes.clear();
-        self.ends.clear();
-        Some(vec![Delta::new(batch, std::mem::take(&mut self.times), std::mem::take(&mut self.diffs))])
+        Some(vec![std::mem::take(&mut self.rows)])
     }
 }
 
@@ -183,10 +213,11 @@ pub fn join<'s>(
     name: &str,
     shape: JoinShape,
     schema: SchemaRef,
-) -> Deltas<'s> {
-    let codec = Codec::new(schema).expect("planning refuses columns that cannot be encoded");
-    let matches = Rows { shape, codec, bytes: vec![], ends: vec![], times: vec![], diffs: vec![] };
-    join_with_tactic::<_, _, _, Vec<Delta>>(left, right, name, TotalJoin::new(matches))
+) -> RowEdge<'s> {
+    let columns = (0..schema.fields().len()).collect();
+    let matches = Pairs { shape, rows: Encoded::default() };
+    let rows = join_with_tactic::<_, _, _, Vec<Encoded>>(left, right, name, TotalJoin::new(matches));
+    RowEdge::new(rows, schema, columns)
 }
 
 /// Pairs, added up per group as they are found: no row is made of a pair, nothing is decoded.

@@ -3,8 +3,10 @@
 
 pub mod aggregate;
 pub mod clocked;
+pub mod edge;
 pub mod joined;
 pub mod map;
+pub mod parcel;
 pub mod pending;
 pub mod session;
 pub mod temporal;

@@ -1,22 +1,21 @@
 //! Session windows: rows of one key that lie less than a gap apart share a window. A row that joins two sessions
 //! merges them, and taking it back splits them again; only the sessions around a change are told anew.
 
+use super::parcel::{Dealer, Owner, Run, exchange, parcels};
 use super::pending::Pending;
 use super::{DeltaBuilder, Deltas, Shared};
-use crate::columns::Codec;
+use crate::columns::{Codec, Layout, read_i64};
 use crate::delta::Delta;
-use crate::row::{Row, hash};
-use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use crate::row::Row;
+use arrow::array::{RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
 use jarvis_plan::{Node, Session};
 use std::collections::{BTreeMap, BTreeSet};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// (key, event time µs, row, weight), and when.
-type Entry = (u64, (Row, i64, Row, i64));
+/// (key, event time µs, row, weight)
+type Change = (Row, i64, Row, i64);
 /// The rows of a key by event time.
 type Line = BTreeMap<i64, BTreeMap<Row, i64>>;
 
@@ -29,50 +28,35 @@ pub fn session<'s>(
     schema: &SchemaRef,
     shared: Shared,
 ) -> Deltas<'s> {
-    let keys = Codec::of(schema, &session.keys).expect("planning refuses keys that cannot be encoded");
-    let rows = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
-    let (key, time) = (session.keys.clone(), session.time);
-    let entries = input.unary::<CapacityContainerBuilder<Vec<Entry>>, _, _, _>(
-        Pipeline,
-        &format!("{name}: encode"),
-        move |_, _| {
-            move |input, output| {
-                input.for_each_stamp(|capability, data| {
-                    let mut session = output.session(&capability);
-                    for delta in data.flat_map(|d| d.drain(..)) {
-                        let columns = delta.columns(&key);
-                        let keys = keys.encode(&columns, delta.len()).expect("keys have the step's schema");
-                        let encoded =
-                            rows.encode(delta.rows.columns(), delta.len()).expect("rows have the step's schema");
-                        let at = delta.rows.column(time).as_primitive::<TimestampMicrosecondType>();
-                        for (i, (k, r)) in keys.into_iter().zip(encoded).enumerate() {
-                            if at.is_valid(i) {
-                                session.give((delta.times[i], (k, at.value(i), r, delta.diffs[i])));
-                            }
-                        }
-                    }
-                });
-            }
-        },
-    );
+    let key = session.keys.len();
+    let columns: Vec<usize> = session.keys.iter().copied().chain(0..schema.fields().len()).collect();
+    let whole = Codec::of(schema, &columns).expect("planning refuses columns that cannot be encoded");
+    let layout = Layout::of(whole.schema().fields().iter().map(|f| f.data_type()));
+    let layout = layout.expect("planning refuses columns that cannot be sliced");
+    let dealer = Dealer::new(whole, columns, Owner::Key(key), input.scope().peers());
+    // A row without a time is in no session.
+    let time = key + session.time;
+    let change = move |row: &[u8], diff: i64| -> Option<Change> {
+        let (own, rest) = row.split_at(layout.start(row, key));
+        Some((Row::new(own), read_i64(row, &layout, time)?, Row::new(rest), diff))
+    };
     let gauge = shared.gauge(format!("{}/{name}", node.owner));
     let codec = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
     let (gap, out_schema) = (session.gap as i64, node.schema.clone());
-    let exchange = Exchange::new(|e: &Entry| hash(e.1.0.bytes()));
-    entries.unary_frontier::<DeltaBuilder, _, _, _>(exchange, name, move |_, _| {
+    parcels(input, name, dealer).unary_frontier::<DeltaBuilder, _, _, _>(exchange(), name, move |_, _| {
         let mut lines: HashMap<Row, Line, foldhash::fast::FixedState> = HashMap::default();
-        let mut pending: Pending<(Row, i64, Row, i64)> = Pending::default();
+        let mut pending: Pending<Run> = Pending::default();
         let mut held = 0i64;
         move |(input, frontier), output| {
             input.for_each_stamp(|capability, data| {
                 pending.retain(&capability, output.output_index());
-                for (time, entry) in data.flat_map(|d| d.drain(..)) {
-                    pending.push(time, entry);
-                }
+                data.flat_map(|d| d.drain(..)).for_each(|parcel| pending.push_parcel(parcel));
             });
             let Some((capability, closed)) = pending.closed(&[frontier]) else { return };
             let mut told = Told::default();
-            for (time, changes) in closed {
+            for (time, runs) in closed {
+                let changes: Vec<Change> =
+                    runs.iter().flat_map(Run::rows).filter_map(|(row, diff)| change(row, diff)).collect();
                 held += changes.iter().map(|c| c.3).sum::<i64>();
                 advance(&mut lines, changes, gap, time, &mut told);
             }
@@ -87,7 +71,7 @@ pub fn session<'s>(
 
 fn advance(
     lines: &mut HashMap<Row, Line, foldhash::fast::FixedState>,
-    mut changes: Vec<(Row, i64, Row, i64)>,
+    mut changes: Vec<Change>,
     gap: i64,
     time: u64,
     told: &mut Told,

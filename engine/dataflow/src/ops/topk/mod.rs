@@ -2,11 +2,12 @@
 
 pub mod ranked;
 
+use super::parcel::{Dealer, Owner, Run, exchange, parcels};
 use super::pending::Pending;
 use super::{DeltaBuilder, Deltas, Gauge, Shared};
-use crate::columns::Codec;
+use crate::columns::{Codec, Layout};
 use crate::delta::Delta;
-use crate::row::{Row, hash};
+use crate::row::Row;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -14,39 +15,33 @@ use hashbrown::HashMap;
 use jarvis_plan::{Node, TopK};
 use ranked::Ranked;
 use std::collections::BTreeMap;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// ((partition, ranked row), time, weight)
-type Entry = ((Row, Row), u64, i64);
-
-/// The order of a partition: the sort keys, then every other column, so that no two different rows are equal. Each
-/// column is there once: a short row stays within the bytes that a [`Row`] holds without an allocation.
-fn rank_codec(top: &TopK, input: &SchemaRef) -> Codec {
-    let columns = rank_columns(top, input);
-    let order: Vec<(bool, bool)> = columns
-        .iter()
-        .map(|c| top.order.iter().find(|o| o.column == *c).map_or((false, true), |o| (o.descending, o.nulls_first)))
-        .collect();
-    let fields: Vec<_> = columns.iter().map(|c| input.field(*c).clone()).collect();
-    Codec::ordered(Schema::new(fields).into(), &order).expect("planning refuses columns that cannot be encoded")
-}
-
-fn rank_columns(top: &TopK, input: &SchemaRef) -> Vec<usize> {
-    let mut columns: Vec<usize> = vec![];
-    for column in top.order.iter().map(|o| o.column).chain(0..input.fields().len()) {
-        if !columns.contains(&column) {
-            columns.push(column);
+/// The order of a partition, (column, descending, nulls first): the sort keys, then every other column, so that no two
+/// different rows are equal. Each column is there once: a short row stays within the bytes that a [`Row`] holds without
+/// an allocation.
+pub fn rank_order(top: &TopK, columns: usize) -> Vec<(usize, bool, bool)> {
+    let mut order: Vec<(usize, bool, bool)> = vec![];
+    let keys = top.order.iter().map(|o| (o.column, o.descending, o.nulls_first));
+    for one in keys.chain((0..columns).map(|c| (c, false, true))) {
+        if order.iter().all(|o| o.0 != one.0) {
+            order.push(one);
         }
     }
-    columns
+    order
 }
 
-/// For each column, its position in `ranked`.
-fn places(ranked: &[usize]) -> Vec<usize> {
-    let mut places = vec![0; ranked.len()];
-    for (position, column) in ranked.iter().enumerate() {
+/// Encodes columns in this order.
+fn ordered_codec(order: &[(usize, bool, bool)], input: &SchemaRef) -> Codec {
+    let fields: Vec<_> = order.iter().map(|o| input.field(o.0).clone()).collect();
+    let options: Vec<_> = order.iter().map(|o| (o.1, o.2)).collect();
+    Codec::ordered(Schema::new(fields).into(), &options).expect("planning refuses columns that cannot be encoded")
+}
+
+/// For each column, its position in the order.
+fn places(order: &[(usize, bool, bool)]) -> Vec<usize> {
+    let mut places = vec![0; order.len()];
+    for (position, (column, ..)) in order.iter().enumerate() {
         places[*column] = position;
     }
     places
@@ -79,46 +74,34 @@ pub fn topk<'s>(
     schema: &SchemaRef,
     shared: Shared,
 ) -> Deltas<'s> {
-    let partitions = Codec::of(schema, &top.partition).expect("planning refuses keys that cannot be encoded");
-    let ranks = rank_codec(top, schema);
-    let (partition, columns) = (top.partition.clone(), rank_columns(top, schema));
-    let entries = input.unary::<CapacityContainerBuilder<Vec<Entry>>, _, _, _>(
-        Pipeline,
-        &format!("{name}: encode"),
-        move |_, _| {
-            move |input, output| {
-                input.for_each_stamp(|capability, data| {
-                    let mut session = output.session(&capability);
-                    for delta in data.flat_map(|d| d.drain(..)) {
-                        let keys = partitions
-                            .encode(&delta.columns(&partition), delta.len())
-                            .expect("keys have the step's schema");
-                        let rows =
-                            ranks.encode(&delta.columns(&columns), delta.len()).expect("rows have the step's schema");
-                        for (i, pair) in keys.into_iter().zip(rows).enumerate() {
-                            session.give((pair, delta.times[i], delta.diffs[i]));
-                        }
-                    }
-                });
-            }
-        },
-    );
+    let partition = top.partition.len();
+    let order: Vec<(usize, bool, bool)> =
+        top.partition.iter().map(|c| (*c, false, true)).chain(rank_order(top, schema.fields().len())).collect();
+    let codec = ordered_codec(&order, schema);
+    let partitions = Layout::of(codec.schema().fields()[..partition].iter().map(|f| f.data_type()))
+        .expect("planning refuses keys that cannot be sliced");
+    let workers = input.scope().peers();
+    let dealer = Dealer::new(codec, order.into_iter().map(|o| o.0).collect(), Owner::Key(partition), workers);
     let gauge = shared.gauge(format!("{}/{name}", node.owner));
     let mut results = Results::new(top, schema, node.schema.clone());
     let wanted = top.fetch.map_or(usize::MAX, |f| f.saturating_add(top.skip));
-    let exchange = Exchange::new(|e: &Entry| hash(e.0.0.bytes()));
-    entries.unary_frontier::<DeltaBuilder, _, _, _>(exchange, name, move |_, _| {
+    let entries = parcels(input, name, dealer);
+    entries.unary_frontier::<DeltaBuilder, _, _, _>(exchange(), name, move |_, _| {
         let mut state: HashMap<Row, Partition, foldhash::fast::FixedState> = HashMap::default();
-        let mut pending: Pending<((Row, Row), i64)> = Pending::default();
+        let mut pending: Pending<Run> = Pending::default();
         move |(input, frontier), output| {
             input.for_each_stamp(|capability, data| {
                 pending.retain(&capability, output.output_index());
-                for (entry, time, diff) in data.flat_map(|d| d.drain(..)) {
-                    pending.push(time, (entry, diff));
-                }
+                data.flat_map(|d| d.drain(..)).for_each(|parcel| pending.push_parcel(parcel));
             });
             let Some((capability, closed)) = pending.closed(&[frontier]) else { return };
-            for (time, mut changes) in closed {
+            for (time, runs) in closed {
+                let split = |row: &[u8]| {
+                    let (key, rank) = row.split_at(partitions.start(row, partition));
+                    (Row::new(key), Row::new(rank))
+                };
+                let mut changes: Vec<((Row, Row), i64)> =
+                    runs.iter().flat_map(Run::rows).map(|(row, diff)| (split(row), diff)).collect();
                 differential_dataflow::consolidation::consolidate(&mut changes);
                 advance(&mut state, changes, time, wanted, &mut results, &gauge);
             }
@@ -180,9 +163,10 @@ struct Results {
 
 impl Results {
     fn new(top: &TopK, input: &SchemaRef, schema: SchemaRef) -> Self {
+        let order = rank_order(top, input.fields().len());
         Results {
-            codec: rank_codec(top, input),
-            places: places(&rank_columns(top, input)),
+            codec: ordered_codec(&order, input),
+            places: places(&order),
             skip: top.skip,
             fetch: top.fetch,
             number: top.number.clone(),
