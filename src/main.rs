@@ -8,6 +8,7 @@ mod http;
 mod kinds;
 mod live;
 mod log;
+mod memory;
 mod picture;
 mod project_arguments;
 mod signals;
@@ -31,6 +32,7 @@ pub struct Cli {
 }
 
 fn main() -> ExitCode {
+    memory::take_ordinary_pages();
     match Cli::parse().command.execute() {
         Ok(code) => code,
         Err(error) => terminal::complain(&error),

@@ -106,7 +106,7 @@ impl<'g, 's> Rendered<'g, 's> {
                 }
                 map(self.columns(*input), &name, Map::new(node, filter, project), shared)
             }
-            Op::Temporal { input, from, until, keep } => temporal(
+            Op::Temporal { input, from, until, keep, .. } => temporal(
                 self.columns(*input),
                 self.clock.clone(),
                 &name,

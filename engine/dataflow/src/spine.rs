@@ -2,12 +2,14 @@
 //! row of 57, where a vector of boxed rows holds 112.
 
 use crate::row::Row;
-use differential_dataflow::batcher::merge::{MergeBatcher, chunker::ContainerChunker, vec::VecMerger};
+use differential_dataflow::batcher::merge::{MergeBatcher, vec::VecMerger};
+use differential_dataflow::consolidation::consolidate_updates;
 use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use timely::container::PushInto;
+use timely::container::{ContainerBuilder, PushInto};
 
 /// Byte strings end to end.
 pub struct Bytes {
@@ -93,7 +95,54 @@ pub type ByteLayout = (Bytes, Bytes, Vec<u64>, Vec<i64>, OffsetList);
 pub type ByteBatch = Rc<OrdValBatch<ByteLayout>>;
 pub type ByteSpine = Spine<ByteBatch>;
 pub type ByteBuilder = OrdValBuilder<ByteLayout, Vec<Keyed>>;
-pub type ByteBatcher = MergeBatcher<ContainerChunker<Vec<Keyed>>, VecMerger<(Row, Row), u64, i64>, ByteBuilder>;
+pub type ByteBatcher = MergeBatcher<SortedChunks, VecMerger<(Row, Row), u64, i64>, ByteBuilder>;
+
+/// Updates that are sorted at once: a tick's worth. Containers hold about a hundred, and merging ten of them costs more
+/// than sorting what is in them.
+const CHUNK: usize = 4096;
+
+/// Gathers updates into sorted chunks for a batcher.
+#[derive(Default)]
+pub struct SortedChunks {
+    pending: Vec<Keyed>,
+    ready: VecDeque<Vec<Keyed>>,
+    /// The chunk that was handed out last.
+    out: Vec<Keyed>,
+}
+
+impl SortedChunks {
+    /// Sorts what is there; it becomes a chunk if it is still worth one.
+    fn sort(&mut self, at_least: usize) {
+        consolidate_updates(&mut self.pending);
+        if self.pending.len() >= at_least {
+            self.ready.push_back(std::mem::take(&mut self.pending));
+        }
+    }
+    fn next(&mut self) -> Option<&mut Vec<Keyed>> {
+        self.out = self.ready.pop_front()?;
+        Some(&mut self.out)
+    }
+}
+
+impl PushInto<&mut Vec<Keyed>> for SortedChunks {
+    fn push_into(&mut self, updates: &mut Vec<Keyed>) {
+        self.pending.append(updates);
+        if self.pending.len() >= CHUNK {
+            self.sort(CHUNK / 2);
+        }
+    }
+}
+
+impl ContainerBuilder for SortedChunks {
+    type Container = Vec<Keyed>;
+    fn extract(&mut self) -> Option<&mut Vec<Keyed>> {
+        self.next()
+    }
+    fn finish(&mut self) -> Option<&mut Vec<Keyed>> {
+        self.sort(1);
+        self.next()
+    }
+}
 
 /// How many updates and bytes a batch holds.
 pub fn size(batch: &ByteBatch) -> (u64, u64) {

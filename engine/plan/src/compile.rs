@@ -170,7 +170,16 @@ impl Compiler {
         }
         self.infos.insert(
             name.into(),
-            StreamInfo { node, schema: visible, append_only, retire, time, lateness, windows: HashMap::new() },
+            StreamInfo {
+                node,
+                schema: visible,
+                append_only,
+                punctual: self.graph.inputs[index].key.is_empty() && time.is_some() && lateness.is_some(),
+                retire,
+                time,
+                lateness,
+                windows: HashMap::new(),
+            },
         );
     }
 

@@ -70,8 +70,8 @@ pub enum Op {
     Map { input: NodeId, filter: Option<Expression>, project: Option<Vec<Expression>> },
     /// A row counts from the latest of `from` until the earliest of `until` (microseconds since the epoch,
     /// `Int64`, null = never true); an empty list does not bound. `from` is inclusive, `until` exclusive.
-    /// Output: the first `keep` columns.
-    Temporal { input: NodeId, from: Vec<Expression>, until: Vec<Expression>, keep: usize },
+    /// Output: the first `keep` columns. `hold` says (column, µs) if all there is is one `from` of that form.
+    Temporal { input: NodeId, from: Vec<Expression>, until: Vec<Expression>, keep: usize, hold: Option<(usize, u64)> },
     /// One row per element of the list in `column`; an empty or null list gives no row.
     Unnest { input: NodeId, column: usize },
     /// All rows of all inputs, which have equal schemas.
@@ -110,16 +110,21 @@ pub struct Aggregate {
     pub calls: Vec<Call>,
     /// The input never takes a row back: minima and maxima need no multiset.
     pub append_only: bool,
-    /// Groups leave as a whole when the clock passes the key column plus the duration.
-    pub expire: Option<Expire>,
+    /// When groups leave as a whole: the size of their window plus the retention.
+    pub expire: Option<Moment>,
+    /// When groups cannot change any more: their window is over, and no row comes that late or is taken back that late.
+    /// What they said stays, how they came to it is forgotten.
+    pub settle: Option<Moment>,
+    /// When groups are told first: nobody reads them before. Set by [`crate::simplify`].
+    pub hold: Option<Moment>,
 }
 
-/// When a group of windows is forgotten.
-#[derive(Clone, Copy, Debug)]
-pub struct Expire {
-    /// Position in `keys` of the window's start (a timestamp).
+/// A moment in the life of a group of a window: when the clock passes a timestamp of its key plus a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Position in `keys` of the window's start or end.
     pub key: usize,
-    /// Size of the window plus retention, µs.
+    /// µs
     pub after: u64,
 }
 

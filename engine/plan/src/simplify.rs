@@ -12,6 +12,7 @@ pub fn simplify(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
     merge_maps(&mut graph);
     project_in_joins(&mut graph);
+    push_holds(&mut graph);
     prune_inputs(&mut graph);
     graph
 }
@@ -78,6 +79,47 @@ fn project_in_joins(graph: &mut Graph) {
             graph.nodes[id].label = graph.nodes[input].label.clone();
         }
     }
+}
+
+/// Rows that are held back until their window closes need not be told before, and what is not told costs nothing in the
+/// steps between. Filters, projections and joins let a condition on their input pass through them; so the hold moves
+/// down to the groups that make the rows, unless somebody else reads what lies between.
+fn push_holds(graph: &mut Graph) {
+    let readers = readers(graph);
+    for id in graph.live() {
+        let Op::Temporal { input, keep, hold: Some((column, after)), .. } = graph.nodes[id].op else { continue };
+        let Some((group, key)) = origin(graph, &readers, input, column) else { continue };
+        if let Op::Aggregate(a) = &mut graph.nodes[group].op {
+            a.hold = Some(Moment { key, after });
+            let schema = graph.nodes[input].schema.clone();
+            let same = (0..keep).map(|c| Arc::new(Column::new(schema.field(c).name(), c)) as Expression).collect();
+            graph.nodes[id].op = Op::Map { input, filter: None, project: Some(same) };
+        }
+    }
+}
+
+/// The group, and the position in its key, that a column comes from, through steps that are read by one other only.
+fn origin(graph: &Graph, readers: &[usize], mut node: NodeId, mut column: usize) -> Option<(NodeId, usize)> {
+    while readers[node] == 1 {
+        match &graph.nodes[node].op {
+            Op::Aggregate(a) => return (column < a.keys.len() && a.hold.is_none()).then_some((node, column)),
+            Op::Map { input, project, .. } => {
+                column = match project {
+                    None => column,
+                    Some(project) => project[column].downcast_ref::<Column>()?.index(),
+                };
+                node = *input;
+            }
+            Op::Join { left, right, output, .. } => {
+                (node, column) = match output[column] {
+                    JoinColumn::Left(c) => (*left, c),
+                    JoinColumn::Right(c) => (*right, c),
+                }
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// An upsert holds only the columns that are read.

@@ -15,7 +15,7 @@ impl Lowering<'_> {
         let (input, expire) = match (input.retire, expiring) {
             (Some(retire), Some(key)) => {
                 let after = group_windows[key].map_or(0, |w| w.to_end) + retire.after;
-                (Lowered { retire: None, ..input }, Some(Expire { key, after }))
+                (Lowered { retire: None, ..input }, Some(Moment { key, after }))
             }
             _ => (self.retire(input, width)?, None),
         };
@@ -40,7 +40,12 @@ impl Lowering<'_> {
             .zip(outputs)
             .map(|(c, f)| self.call(c, &mut places, f.data_type()))
             .collect::<Result<Vec<_>>>()?;
-        let aggregate = Aggregate { input: input.node, keys, calls, append_only: input.append_only, expire };
+        let settle = match expire {
+            None if input.punctual => settled(&group_windows),
+            _ => None,
+        };
+        let aggregate =
+            Aggregate { input: input.node, keys, calls, append_only: input.append_only, expire, settle, hold: None };
         let node = self.add(Op::Aggregate(aggregate), loose(plan.schema.as_arrow()), "group");
         let windows = group_windows.into_iter().enumerate().filter_map(|(i, w)| Some((i, w?))).collect();
         Ok(Lowered { windows, lateness: input.lateness, ..Lowered::plain(node) })
@@ -104,6 +109,15 @@ impl Lowering<'_> {
         }
         Ok(Call { function, argument, filter, distinct: call.params.distinct, order, output: output.clone() })
     }
+}
+
+/// When the rows of a group are all there: its windows have ended and their lateness has passed.
+fn settled(windows: &[Option<Window>]) -> Option<Moment> {
+    let ends = windows.iter().enumerate().filter_map(|(key, w)| {
+        let w = (*w)?;
+        Some(Moment { key, after: w.to_end + w.lateness? })
+    });
+    ends.min_by_key(|m| m.after)
 }
 
 fn unalias(expr: &Expr) -> Result<AggregateFunction> {

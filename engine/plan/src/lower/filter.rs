@@ -65,9 +65,10 @@ impl Lowering<'_> {
             until.push(physical(&self.retire_bound(lowered.node, retire), &by_name)?);
         }
         let append_only = lowered.append_only && until.is_empty();
+        let punctual = lowered.punctual && from.is_empty() && until.is_empty();
         let kept: SchemaRef = Arc::new(self.graph.schema(lowered.node).project(&(0..width).collect::<Vec<_>>())?);
-        let node = self.add(Op::Temporal { input: lowered.node, from, until, keep: width }, kept, "until");
-        Ok(Lowered { node, append_only, retire: None, ..lowered })
+        let node = self.add(Op::Temporal { input: lowered.node, from, until, keep: width, hold: None }, kept, "until");
+        Ok(Lowered { node, append_only, punctual, retire: None, ..lowered })
     }
 }
 

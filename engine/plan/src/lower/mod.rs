@@ -32,6 +32,8 @@ pub struct StreamInfo {
     pub schema: SchemaRef,
     /// No row is ever taken back but by retention.
     pub append_only: bool,
+    /// No change comes later than the event time of its row plus the lateness.
+    pub punctual: bool,
     /// Rows count until this time after the event time, µs; the node's column `time` holds it.
     pub retire: Option<Retire>,
     /// Event-time column.
@@ -64,6 +66,7 @@ pub struct Window {
 pub(crate) struct Lowered {
     pub node: NodeId,
     pub append_only: bool,
+    pub punctual: bool,
     pub retire: Option<Retire>,
     pub lateness: Option<u64>,
     /// Plan columns that hold the event time.
@@ -73,7 +76,15 @@ pub(crate) struct Lowered {
 
 impl Lowered {
     fn plain(node: NodeId) -> Self {
-        Lowered { node, append_only: false, retire: None, lateness: None, times: vec![], windows: HashMap::new() }
+        Lowered {
+            node,
+            append_only: false,
+            punctual: false,
+            retire: None,
+            lateness: None,
+            times: vec![],
+            windows: HashMap::new(),
+        }
     }
 }
 
@@ -142,6 +153,7 @@ impl<'a> Lowering<'a> {
             node,
             schema,
             append_only: lowered.append_only,
+            punctual: lowered.punctual,
             retire: None,
             time: None,
             lateness: lowered.lateness,
@@ -160,7 +172,11 @@ impl<'a> Lowering<'a> {
     pub fn hold(&mut self, node: NodeId, column: usize, after: u64) -> Result<NodeId> {
         let width = self.graph.schema(node).fields().len();
         let from = self.retire_bound(node, Retire { time: column, after });
-        Ok(self.temporal(Lowered::plain(node), width, vec![from], vec![])?.node)
+        let held = self.temporal(Lowered::plain(node), width, vec![from], vec![])?.node;
+        if let Op::Temporal { hold, .. } = &mut self.graph.nodes[held].op {
+            *hold = Some((column, after));
+        }
+        Ok(held)
     }
 
     fn plan(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
@@ -258,10 +274,11 @@ impl<'a> Lowering<'a> {
         let by_name = unique_schema(&schema)?;
         let compile = |list: Vec<Expr>| list.iter().map(|e| physical(e, &by_name)).collect::<Result<Vec<_>>>();
         let append_only = lowered.append_only && until.is_empty();
+        let punctual = lowered.punctual && from.is_empty() && until.is_empty();
         let (from, until) = (compile(from)?, compile(until)?);
         let kept: SchemaRef = Arc::new(schema.project(&(0..width).collect::<Vec<_>>())?);
-        let node = self.add(Op::Temporal { input: lowered.node, from, until, keep: width }, kept, "until");
-        Ok(Lowered { node, append_only, retire: None, ..lowered })
+        let node = self.add(Op::Temporal { input: lowered.node, from, until, keep: width, hold: None }, kept, "until");
+        Ok(Lowered { node, append_only, punctual, retire: None, ..lowered })
     }
 
     fn union(&mut self, union: &datafusion::logical_expr::Union) -> Result<Lowered> {
@@ -296,8 +313,15 @@ impl<'a> Lowering<'a> {
     /// The different values of some columns.
     fn distinct_of(&mut self, node: NodeId, columns: &[usize]) -> NodeId {
         let schema: SchemaRef = loose(&self.graph.schema(node).project(columns).expect("columns of the node"));
-        let aggregate =
-            Aggregate { input: node, keys: columns.to_vec(), calls: vec![], append_only: false, expire: None };
+        let aggregate = Aggregate {
+            input: node,
+            keys: columns.to_vec(),
+            calls: vec![],
+            append_only: false,
+            expire: None,
+            settle: None,
+            hold: None,
+        };
         self.add(Op::Aggregate(aggregate), schema, "distinct")
     }
 
@@ -358,6 +382,7 @@ fn from_stream(stream: &StreamInfo) -> Lowered {
     Lowered {
         node: stream.node,
         append_only: stream.append_only,
+        punctual: stream.punctual,
         retire: stream.retire,
         lateness: stream.lateness,
         times: stream.time.into_iter().collect(),
@@ -402,7 +427,33 @@ pub(crate) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
             word,
         );
     }
-    create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+    let expr = fixed_intervals(expr.clone(), schema)?;
+    create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+}
+
+/// A timestamp plus or minus an interval of a fixed length as one with a duration: an addition of integers, where an
+/// interval that may hold months asks the calendar for every row.
+fn fixed_intervals(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    use datafusion::common::ScalarValue;
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    use datafusion::logical_expr::{BinaryExpr, ExprSchemable, Operator};
+    let fixed = |e: Expr| -> Result<Transformed<Expr>> {
+        let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) = e else {
+            return Ok(Transformed::no(e));
+        };
+        let micros = match (&*right, left.get_type(schema)?) {
+            (Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _), TIMESTAMP) if i.nanoseconds % 1000 == 0 => {
+                crate::functions::constant_micros(&right)
+            }
+            _ => None,
+        };
+        let right = match micros {
+            Some(micros) => Box::new(lit(ScalarValue::DurationMicrosecond(Some(micros)))),
+            None => right,
+        };
+        Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+    };
+    Ok(expr.transform_up(fixed)?.data)
 }
 
 /// The word that a subquery starts with which the optimizer could not turn into a join.

@@ -160,7 +160,7 @@ fn work(run: &Arc<Run>, sinks: &SinkThread, workers: usize) -> anyhow::Result<()
 fn uses_clock(graph: &Graph) -> bool {
     graph.live().into_iter().any(|n| match &graph.nodes[n].op {
         Op::Temporal { .. } => true,
-        Op::Aggregate(a) => a.expire.is_some() || a.keys.is_empty(),
+        Op::Aggregate(a) => a.expire.or(a.settle).is_some() || a.keys.is_empty(),
         _ => false,
     })
 }

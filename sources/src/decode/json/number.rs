@@ -107,9 +107,33 @@ impl<'a> Number<'a> {
     }
 }
 
+/// The value of eight digits, `None` if not all of them are digits.
+///
+/// Neighbours are added up in pairs, then pairs of pairs: three multiplications instead of eight ("Faster integer
+/// parsing", Johnny Lee; also Lemire's fast_float).
+#[inline]
+fn eight_digits(bytes: &[u8]) -> Option<u64> {
+    let word = u64::from_le_bytes(*bytes.first_chunk()?);
+    let high = 0xF0F0_F0F0_F0F0_F0F0;
+    let is_digits = (word & high) | ((word.wrapping_add(0x0606_0606_0606_0606) & high) >> 4) == 0x3333_3333_3333_3333;
+    if !is_digits {
+        return None;
+    }
+    let word = word - 0x3030_3030_3030_3030;
+    let pairs = word.wrapping_mul(10) + (word >> 8);
+    let mask = 0x0000_00FF_0000_00FF;
+    let low = (pairs & mask).wrapping_mul(0x000F_4240_0000_0064);
+    let rest = ((pairs >> 16) & mask).wrapping_mul(0x0000_2710_0000_0001);
+    Some(low.wrapping_add(rest) >> 32)
+}
+
 /// Adds the digits from `at` on to `digits` (wrapping) and returns where they end.
 #[inline]
 fn take_digits(bytes: &[u8], mut at: usize, digits: &mut u64) -> usize {
+    while let Some(eight) = bytes.get(at..).and_then(eight_digits) {
+        *digits = digits.wrapping_mul(100_000_000).wrapping_add(eight);
+        at += 8;
+    }
     while let Some(digit @ 0..=9) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0')) {
         *digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
         at += 1;
@@ -129,4 +153,26 @@ fn scan_exponent(bytes: &[u8], at: usize) -> Option<(i32, usize)> {
         at += 1;
     }
     (at > first).then_some((if negative { -value } else { value }, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn eight_digits_are_read_as_the_standard_library_does(text in "[0-9]{8}|[ -~]{8}") {
+            let all_digits = text.bytes().all(|b| b.is_ascii_digit());
+            let expected = if all_digits { text.parse::<u64>().ok() } else { None };
+            prop_assert_eq!(eight_digits(text.as_bytes()), expected);
+        }
+        #[test]
+        fn numbers_of_any_length_end_where_their_digits_do(text in "[0-9]{1,30}", rest in "[a-z .,}]{0,9}") {
+            let (all, mut digits) = (format!("{text}{rest}"), 0);
+            prop_assert_eq!(take_digits(all.as_bytes(), 0, &mut digits), text.len());
+            let expected = text.bytes().fold(0u64, |n, b| n.wrapping_mul(10).wrapping_add(u64::from(b - b'0')));
+            prop_assert_eq!(digits, expected);
+        }
+    }
 }

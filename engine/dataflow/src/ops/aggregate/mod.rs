@@ -18,7 +18,7 @@ use super::{Clock, DeltaBuilder, Deltas, Shared};
 use crate::columns::Codec;
 use crate::row::hash;
 use arrow::datatypes::{DataType, SchemaRef};
-use jarvis_plan::{Aggregate, Call, Function, Node};
+use jarvis_plan::{Aggregate, Call, Function, Moment, Node};
 use partial::{Partial, Partials};
 use state::Groups;
 use std::rc::Rc;
@@ -51,7 +51,9 @@ pub struct Layout {
     /// Bags per group.
     pub bags: usize,
     pub schema: SchemaRef,
-    pub expire: Option<jarvis_plan::Expire>,
+    pub expire: Option<Moment>,
+    pub settle: Option<Moment>,
+    pub hold: Option<Moment>,
     pub owner: String,
     pub on_error: jarvis_spec::OnError,
 }
@@ -74,6 +76,8 @@ impl Layout {
             bags,
             schema: node.schema.clone(),
             expire: aggregate.expire,
+            settle: aggregate.settle,
+            hold: aggregate.hold,
             owner: node.owner.clone(),
             on_error: node.on_error,
         }

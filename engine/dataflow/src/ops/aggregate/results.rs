@@ -16,13 +16,6 @@ use jarvis_plan::{Call, Function};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What a group says: its words, and what its bags come to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
-    words: Box<[i64]>,
-    picked: Box<[Picked]>,
-}
-
 /// What a bag comes to.
 #[derive(Clone, Debug, PartialEq)]
 enum Picked {
@@ -33,52 +26,99 @@ enum Picked {
     Number(i64),
 }
 
+/// What groups say, one after the other: their words, and what each of their bags comes to.
+#[derive(Default)]
+struct Said {
+    words: Vec<i64>,
+    picked: Vec<Picked>,
+}
+
+impl Said {
+    fn clear(&mut self) {
+        self.words.clear();
+        self.picked.clear();
+    }
+}
+
+/// A group at one moment: its words and bags; `None` while it has no rows.
+pub type Group<'a> = Option<(&'a [i64], &'a [Bag])>;
+
 /// Gathers changes.
 pub struct Results {
     layout: Rc<Layout>,
-    before: Vec<Option<Snapshot>>,
+    /// The first word that results show: without a count of rows, two groups of different size may say the same.
+    first_word: usize,
+    before: Said,
+    /// Which of the touched groups were there before.
+    were: Vec<bool>,
     keys: Vec<Row>,
-    told: Vec<Snapshot>,
+    told: Said,
     times: Vec<u64>,
     diffs: Vec<i64>,
+    now: Vec<Picked>,
 }
 
 impl Results {
     pub fn new(layout: Rc<Layout>) -> Self {
-        Results { layout, before: vec![], keys: vec![], told: vec![], times: vec![], diffs: vec![] }
-    }
-    /// `None` for a group without rows.
-    pub fn snapshot(&self, words: &[i64], bags: &[Bag]) -> Option<Snapshot> {
-        if words[0] <= 0 && !self.layout.is_global() {
-            return None;
+        let counts = layout.calls.iter().any(|(_, p)| matches!(p, Plan::Sum { at: 0, .. }));
+        Results {
+            layout,
+            first_word: usize::from(!counts),
+            before: Said::default(),
+            were: vec![],
+            keys: vec![],
+            told: Said::default(),
+            times: vec![],
+            diffs: vec![],
+            now: vec![],
         }
-        let picked = self.layout.calls.iter().filter_map(|(call, plan)| match plan {
-            Plan::Sum { .. } => None,
-            Plan::Bag { bag, .. } | Plan::Best { bag, .. } => Some(pick(call, &bags[*bag])),
-        });
-        Some(Snapshot { words: words.into(), picked: picked.collect() })
     }
     /// How the next touched group was.
-    pub fn before(&mut self, row: Option<Snapshot>) {
-        self.before.push(row);
+    pub fn before(&mut self, group: Group<'_>) {
+        self.were.push(group.is_some());
+        match group {
+            Some((words, bags)) => {
+                self.before.words.extend_from_slice(words);
+                pick_all(&self.layout, bags, &mut self.before.picked);
+            }
+            None => {
+                let (words, bags) = (self.before.words.len(), self.before.picked.len());
+                self.before.words.resize(words + self.layout.words, 0);
+                self.before.picked.resize(bags + self.layout.bags, Picked::Nothing);
+            }
+        }
     }
     /// How touched group number `i` is now.
-    pub fn tell(&mut self, i: usize, key: &Row, after: Option<Snapshot>, time: u64) {
-        let before = self.before[i].take();
-        if before == after {
-            return;
-        }
-        for (row, diff) in [(before, -1), (after, 1)] {
-            if let Some(row) = row {
-                self.keys.push(key.clone());
-                self.told.push(row);
-                self.times.push(time);
-                self.diffs.push(diff);
+    pub fn tell(&mut self, i: usize, key: &Row, after: Group<'_>, time: u64) {
+        let (stride, bags) = (self.layout.words, self.layout.bags);
+        let was = self.were[i];
+        let words = &self.before.words[i * stride..][..stride];
+        let picked = &mut self.before.picked[i * bags..][..bags];
+        self.now.clear();
+        if let Some((now, bags)) = after {
+            pick_all(&self.layout, bags, &mut self.now);
+            if was && now[self.first_word..] == words[self.first_word..] && self.now == picked {
+                return;
             }
+        }
+        if was {
+            self.told.words.extend_from_slice(words);
+            self.told.picked.extend(picked.iter_mut().map(|p| std::mem::replace(p, Picked::Nothing)));
+            self.keys.push(key.clone());
+            self.times.push(time);
+            self.diffs.push(-1);
+        }
+        if let Some((now, _)) = after {
+            self.told.words.extend_from_slice(now);
+            self.told.picked.append(&mut self.now);
+            self.keys.push(key.clone());
+            self.times.push(time);
+            self.diffs.push(1);
         }
     }
     pub fn end_of_time(&mut self) {
         self.before.clear();
+        self.were.clear();
     }
     pub fn take(&mut self) -> Option<Delta> {
         if self.keys.is_empty() {
@@ -87,10 +127,11 @@ impl Results {
         let n = self.keys.len();
         let codec = &self.layout.key_codec;
         let mut columns = codec.decode(self.keys.iter().map(Row::bytes)).expect("keys were encoded by this codec");
+        let words = Words { words: &self.told.words, stride: self.layout.words };
         let mut bag = 0;
         for (call, plan) in &self.layout.calls {
             let column = match plan {
-                Plan::Sum { sum, at } => sums(call, *sum, *at, &self.told),
+                Plan::Sum { sum, at } => sums(call, *sum, *at, words),
                 Plan::Bag { codec, .. } | Plan::Best { codec, .. } => {
                     bag += 1;
                     let decode = |rows: Vec<&[u8]>| {
@@ -100,7 +141,9 @@ impl Results {
                             .pop()
                             .expect("a value has at least one column")
                     };
-                    picks(call, bag - 1, &self.told, decode)
+                    let picked: Vec<&Picked> =
+                        self.told.picked.iter().skip(bag - 1).step_by(self.layout.bags).collect();
+                    picks(call, &picked, decode)
                 }
             };
             columns.push(column);
@@ -111,6 +154,28 @@ impl Results {
         let rows = RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)
             .expect("results have the step's schema");
         Some(Delta::new(rows, std::mem::take(&mut self.times), std::mem::take(&mut self.diffs)))
+    }
+}
+
+/// Words of groups, `stride` each.
+#[derive(Clone, Copy)]
+struct Words<'a> {
+    words: &'a [i64],
+    stride: usize,
+}
+
+impl<'a> Words<'a> {
+    fn groups(self) -> impl Iterator<Item = &'a [i64]> {
+        self.words.chunks_exact(self.stride)
+    }
+}
+
+/// What each bag of a group comes to, in the order of the bags.
+fn pick_all(layout: &Layout, bags: &[Bag], out: &mut Vec<Picked>) {
+    for (call, plan) in &layout.calls {
+        if let Plan::Bag { bag, .. } | Plan::Best { bag, .. } = plan {
+            out.push(pick(call, &bags[*bag]));
+        }
     }
 }
 
@@ -136,8 +201,8 @@ fn pick(call: &Call, bag: &Bag) -> Picked {
 }
 
 /// A column of results that add up.
-fn sums(call: &Call, sum: Sum, at: usize, told: &[Snapshot]) -> ArrayRef {
-    let words = || told.iter().map(move |s| &s.words[at..at + sum.width()]);
+fn sums(call: &Call, sum: Sum, at: usize, told: Words<'_>) -> ArrayRef {
+    let words = || told.groups().map(move |w| &w[at..at + sum.width()]);
     let some = |w: &[i64]| w[0] != 0;
     let average = call.function == Function::Avg;
     let column: ArrayRef = match sum {
@@ -170,10 +235,12 @@ fn to_output(column: ArrayRef, output: &DataType) -> ArrayRef {
     }
 }
 
-fn decimals(call: &Call, told: &[Snapshot], at: usize) -> ArrayRef {
-    let DataType::Decimal128(precision, scale) = call.output else { return new_null_array(&call.output, told.len()) };
-    let values = told.iter().map(|s| {
-        let w = &s.words[at..at + 5];
+fn decimals(call: &Call, told: Words<'_>, at: usize) -> ArrayRef {
+    let DataType::Decimal128(precision, scale) = call.output else {
+        return new_null_array(&call.output, told.groups().count());
+    };
+    let values = told.groups().map(|w| {
+        let w = &w[at..at + 5];
         (w[0] != 0).then(|| match call.function {
             // DataFusion's avg of decimal(p, s) is decimal(p + 4, s + 4), cut off.
             Function::Avg => decimal(w).saturating_mul(10_000) / w[0] as i128,
@@ -185,16 +252,15 @@ fn decimals(call: &Call, told: &[Snapshot], at: usize) -> ArrayRef {
 }
 
 /// A column of results from bags.
-fn picks<'a>(call: &Call, bag: usize, told: &'a [Snapshot], decode: impl Fn(Vec<&'a [u8]>) -> ArrayRef) -> ArrayRef {
-    let picked: Vec<&Picked> = told.iter().map(|s| &s.picked[bag]).collect();
+fn picks<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a [u8]>) -> ArrayRef) -> ArrayRef {
     match call.function {
         Function::Count => {
             let numbers = picked.iter().map(|p| if let Picked::Number(n) = p { Some(*n) } else { Some(0) });
             to_output(Arc::new(numbers.collect::<Int64Array>()), &call.output)
         }
-        Function::Median => median(call, &picked, decode),
-        Function::ArrayAgg => lists(call, &picked, decode),
-        Function::Sum | Function::Avg => distinct_sums(call, &picked, decode),
+        Function::Median => median(call, picked, decode),
+        Function::ArrayAgg => lists(call, picked, decode),
+        Function::Sum | Function::Avg => distinct_sums(call, picked, decode),
         _ => {
             let rows: Vec<&[u8]> =
                 picked.iter().filter_map(|p| if let Picked::One(r) = p { Some(r.bytes()) } else { None }).collect();
@@ -285,12 +351,6 @@ fn distinct_sums<'a>(call: &Call, picked: &[&'a Picked], decode: impl Fn(Vec<&'a
     let diffs = vec![1; groups.len()];
     let mut target = super::words::Target { words: &mut words, stride, at: 0, groups: &groups, diffs: &diffs };
     super::words::add(sum, Some(&column), |_| true, &mut target);
-    let told: Vec<Snapshot> = words
-        .chunks_mut(stride)
-        .map(|w| {
-            sum.normalise(w);
-            Snapshot { words: (&*w).into(), picked: Box::new([]) }
-        })
-        .collect();
-    sums(call, sum, 0, &told)
+    words.chunks_mut(stride).for_each(|w| sum.normalise(w));
+    sums(call, sum, 0, Words { words: &words, stride })
 }

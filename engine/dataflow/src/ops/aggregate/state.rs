@@ -8,9 +8,13 @@ use crate::delta::Delta;
 use crate::ops::{Gauge, Shared, StepError};
 use crate::row::{Row, hash};
 use hashbrown::HashTable;
+use jarvis_plan::Moment;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+
+/// Keys that are looked up together.
+const BLOCK: usize = 32;
 
 /// All groups of one worker, in slots: words and bags lie in flat vectors, slot by slot.
 pub struct Groups {
@@ -21,7 +25,15 @@ pub struct Groups {
     bags: Vec<Bag>,
     free: Vec<u32>,
     /// When groups leave as a whole.
-    due: BTreeMap<u64, Vec<u32>>,
+    leaving: Agenda,
+    /// When groups are told first.
+    showing: Agenda,
+    /// When groups cannot change any more.
+    settling: Agenda,
+    /// Groups that are not told yet.
+    hidden: Vec<bool>,
+    /// The last tick of the clock.
+    passed: u64,
     wake: Rc<Cell<u64>>,
     /// A global aggregate that has not told its first row yet.
     unborn: bool,
@@ -52,7 +64,11 @@ impl Groups {
             words: vec![],
             bags: vec![],
             free: vec![],
-            due: BTreeMap::new(),
+            leaving: Agenda::default(),
+            showing: Agenda::default(),
+            settling: Agenda::default(),
+            hidden: vec![],
+            passed: 0,
             wake,
             unborn: owns_global,
             touched: Touched::default(),
@@ -62,7 +78,7 @@ impl Groups {
     }
     /// Whether ticks without rows matter.
     pub fn wants_clock(&self) -> bool {
-        self.unborn || self.layout.expire.is_some()
+        self.unborn || self.layout.expire.or(self.layout.settle).or(self.layout.hold).is_some()
     }
     /// Applies everything that happens at `time`.
     pub fn advance(&mut self, time: u64, events: Vec<Event>) {
@@ -81,14 +97,23 @@ impl Groups {
         }
         if ticked {
             self.expire(time);
+            self.show(time);
         }
         self.tell(time);
+        if ticked {
+            self.settle(time);
+            self.passed = time;
+        }
     }
     fn apply(&mut self, partial: Partial) {
         let stride = self.layout.words;
         let mut slots = Vec::with_capacity(partial.keys.len());
-        for (i, key) in partial.keys.into_iter().enumerate() {
-            let slot = self.slot(key, partial.time, partial.words[i * stride]);
+        let mut places = vec![];
+        for (i, key) in partial.keys.iter().enumerate() {
+            if i % BLOCK == 0 {
+                places = self.touch(&partial.keys[i..partial.keys.len().min(i + BLOCK)]);
+            }
+            let slot = self.slot(key, places[i % BLOCK], partial.time, partial.words[i * stride]);
             slots.push(slot);
             if let Some(slot) = slot {
                 let target = &mut self.words[slot as usize * stride..][..stride];
@@ -105,35 +130,50 @@ impl Groups {
             self.heap -= target.bytes();
             match greatest.and_then(|_| self.layout.best(bag as usize)) {
                 Some(greatest) => target.keep_best(row, greatest),
+                None if self.hidden[slot as usize] => target.add_unread(row, diff),
                 None => target.add(row, diff),
             }
             self.heap += target.bytes();
         }
     }
+    /// Loads the places of some keys, whose hashes it returns: loads that do not wait for each other are under way
+    /// together.
+    fn touch(&self, keys: &[Row]) -> Vec<u64> {
+        let mut seen = 0;
+        let touch = |key: &Row| {
+            let place = hash(key.bytes());
+            if let Some(slot) = self.table.find(place, |_| true) {
+                seen ^= self.words[*slot as usize * self.layout.words] ^ self.keys[*slot as usize].heap() as i64;
+            }
+            place
+        };
+        let places = keys.iter().map(touch).collect();
+        std::hint::black_box(seen);
+        places
+    }
     /// The slot of a key, made if it is new; `None` for a window that is already gone.
-    fn slot(&mut self, key: Row, time: u64, rows: i64) -> Option<u32> {
-        let place = hash(key.bytes());
+    fn slot(&mut self, key: &Row, place: u64, time: u64, rows: i64) -> Option<u32> {
         let keys = &self.keys;
-        if let Some(slot) = self.table.find(place, |s| keys[*s as usize] == key) {
+        if let Some(slot) = self.table.find(place, |s| keys[*s as usize] == *key) {
             let slot = *slot;
             self.mark(slot, true);
             return Some(slot);
         }
-        if let Some(expire) = &self.layout.expire {
-            let due = self.layout.due(&key, expire);
-            if due <= time {
-                // Rows that are taken back from a window that has passed are no news.
-                if rows > 0 {
-                    self.late(&key, time);
-                }
-                return None;
+        let moments = Moments::of(&self.layout, key);
+        let left = moments.leave.is_some_and(|t| t <= time) || moments.settle.is_some_and(|t| t <= self.passed);
+        if left {
+            // Rows that are taken back from a window that has passed are no news.
+            if rows > 0 {
+                self.late(key, time);
             }
-            let slot = self.create(key, place);
-            self.due.entry(due).or_default().push(slot);
-            self.mark(slot, false);
-            return Some(slot);
+            return None;
         }
-        let slot = self.create(key, place);
+        let slot = self.create(key.clone(), place);
+        self.leaving.add(moments.leave, slot);
+        self.settling.add(moments.settle, slot);
+        let show = moments.show.filter(|t| *t > self.passed);
+        self.showing.add(show, slot);
+        self.hidden[slot as usize] = show.is_some();
         self.mark(slot, false);
         Some(slot)
     }
@@ -149,6 +189,7 @@ impl Groups {
                 self.words.resize(self.keys.len() * self.layout.words, 0);
                 self.bags.resize_with(self.keys.len() * self.layout.bags, Bag::default);
                 self.touched.mark.push(0);
+                self.hidden.push(false);
                 (self.keys.len() - 1) as u32
             }
         };
@@ -163,17 +204,14 @@ impl Groups {
         }
         self.touched.slots.push(slot);
         self.touched.mark[slot as usize] = self.touched.slots.len() as u32;
-        if existed {
-            let (words, bags) = self.of(slot);
-            let row = self.results.snapshot(words, bags);
-            self.results.before(row);
+        if existed && !self.hidden[slot as usize] {
+            let (w, b) = (self.layout.words, self.layout.bags);
+            let words = &self.words[slot as usize * w..][..w];
+            let is_there = words[0] > 0 || self.layout.is_global();
+            self.results.before(is_there.then(|| (words, &self.bags[slot as usize * b..][..b])));
         } else {
             self.results.before(None);
         }
-    }
-    fn of(&self, slot: u32) -> (&[i64], &[Bag]) {
-        let (w, b) = (self.layout.words, self.layout.bags);
-        (&self.words[slot as usize * w..][..w], &self.bags[slot as usize * b..][..b])
     }
     fn late(&mut self, key: &Row, time: u64) {
         let input = match self.layout.key_codec.decode_batch(std::iter::once(key.bytes()), 1) {
@@ -183,7 +221,7 @@ impl Groups {
         self.shared.error(StepError {
             step: self.layout.owner.clone(),
             code: "late",
-            message: "the window of this row has passed its retention".into(),
+            message: "the window of this row has passed, and its lateness or its retention too".into(),
             input,
             time,
             diff: 1,
@@ -192,18 +230,39 @@ impl Groups {
     }
     /// Forgets the groups whose time is over.
     fn expire(&mut self, now: u64) {
-        while let Some(entry) = self.due.first_entry() {
-            if *entry.key() > now {
-                break;
+        for slot in self.leaving.take(now) {
+            self.mark(slot, true);
+            let (w, b) = (self.layout.words, self.layout.bags);
+            self.words[slot as usize * w..][..w].fill(0);
+            for bag in &mut self.bags[slot as usize * b..][..b] {
+                self.heap -= bag.bytes();
+                *bag = Bag::default();
             }
-            for slot in entry.remove() {
-                self.mark(slot, true);
-                let (w, b) = (self.layout.words, self.layout.bags);
-                self.words[slot as usize * w..][..w].fill(0);
-                for bag in &mut self.bags[slot as usize * b..][..b] {
-                    self.heap -= bag.bytes();
-                    *bag = Bag::default();
-                }
+        }
+    }
+    /// Lets the groups be told whose time has come.
+    fn show(&mut self, now: u64) {
+        for slot in self.showing.take(now) {
+            // Nothing was told of it so far, whether it is touched at this time or not.
+            self.mark(slot, true);
+            self.hidden[slot as usize] = false;
+            let b = self.layout.bags;
+            for bag in &mut self.bags[slot as usize * b..][..b] {
+                self.heap -= bag.bytes();
+                bag.close();
+                self.heap += bag.bytes();
+            }
+        }
+    }
+    /// Forgets how the groups came about that cannot change any more.
+    fn settle(&mut self, now: u64) {
+        for slot in self.settling.take(now) {
+            if self.hidden[slot as usize] {
+                // It is told later than it is ready, and forgotten then.
+                let show = Moments::of(&self.layout, &self.keys[slot as usize]).show;
+                self.settling.add(show, slot);
+            } else {
+                self.remove(slot);
             }
         }
     }
@@ -221,9 +280,9 @@ impl Groups {
             let exists = words[0] > 0 || self.layout.is_global();
             let empty = words[0] == 0 && !self.layout.is_global();
             let bags = &self.bags[*slot as usize * b..][..b];
-            let after = if exists { self.results.snapshot(words, bags) } else { None };
+            let told = exists && !self.hidden[*slot as usize];
             let key = &self.keys[*slot as usize];
-            self.results.tell(i, key, after, time);
+            self.results.tell(i, key, told.then_some((&*words, bags)), time);
             self.touched.mark[*slot as usize] = 0;
             if empty {
                 self.remove(*slot);
@@ -239,15 +298,11 @@ impl Groups {
             entry.remove();
         }
         self.heap -= self.keys[slot as usize].heap();
-        if let Some(expire) = &self.layout.expire {
-            let due = self.layout.due(&self.keys[slot as usize], expire);
-            if let Some(slots) = self.due.get_mut(&due) {
-                slots.retain(|s| *s != slot);
-                if slots.is_empty() {
-                    self.due.remove(&due);
-                }
-            }
-        }
+        let moments = Moments::of(&self.layout, &self.keys[slot as usize]);
+        self.leaving.remove(moments.leave, slot);
+        self.settling.remove(moments.settle, slot);
+        self.showing.remove(moments.show, slot);
+        self.hidden[slot as usize] = false;
         self.keys[slot as usize] = Row::default();
         let (w, b) = (self.layout.words, self.layout.bags);
         self.words[slot as usize * w..][..w].fill(0);
@@ -262,10 +317,8 @@ impl Groups {
         self.results.take()
     }
     pub fn publish(&self, gauge: &Gauge) {
-        if let (Some((due, _)), false) = (self.due.first_key_value(), self.unborn) {
-            self.wake.set(*due);
-        } else if !self.unborn {
-            self.wake.set(u64::MAX);
+        if !self.unborn {
+            self.wake.set(self.leaving.next().min(self.showing.next()));
         }
         gauge.rows.set(self.table.len() as u64);
         let flat = self.keys.capacity() * size_of::<Row>()
@@ -276,12 +329,57 @@ impl Groups {
     }
 }
 
-impl Layout {
-    /// When the window of a key has passed.
-    fn due(&self, key: &Row, expire: &jarvis_plan::Expire) -> u64 {
-        let start = crate::columns::read_i64(key.bytes(), &self.key_widths, expire.key).unwrap_or(0);
-        (start.max(0) as u64).saturating_add(expire.after)
+/// Slots by the time at which something happens to them.
+#[derive(Default)]
+struct Agenda(BTreeMap<u64, Vec<u32>>);
+
+impl Agenda {
+    fn add(&mut self, time: Option<u64>, slot: u32) {
+        if let Some(time) = time {
+            self.0.entry(time).or_default().push(slot);
+        }
     }
+    fn remove(&mut self, time: Option<u64>, slot: u32) {
+        let Some(time) = time else { return };
+        if let Some(slots) = self.0.get_mut(&time) {
+            slots.retain(|s| *s != slot);
+            if slots.is_empty() {
+                self.0.remove(&time);
+            }
+        }
+    }
+    /// The slots whose time has come, in its order.
+    fn take(&mut self, now: u64) -> Vec<u32> {
+        let mut slots = vec![];
+        while let Some(entry) = self.0.first_entry().filter(|e| *e.key() <= now) {
+            slots.append(&mut entry.remove());
+        }
+        slots
+    }
+    /// `u64::MAX`: nothing happens.
+    fn next(&self) -> u64 {
+        self.0.first_key_value().map_or(u64::MAX, |(time, _)| *time)
+    }
+}
+
+/// When something happens to the group of a key.
+struct Moments {
+    leave: Option<u64>,
+    settle: Option<u64>,
+    show: Option<u64>,
+}
+
+impl Moments {
+    fn of(layout: &Layout, key: &Row) -> Self {
+        let at = |moment: Moment| {
+            let start = crate::columns::read_i64(key.bytes(), &layout.key_widths, moment.key).unwrap_or(0);
+            (start.max(0) as u64).saturating_add(moment.after)
+        };
+        Moments { leave: layout.expire.map(at), settle: layout.settle.map(at), show: layout.hold.map(at) }
+    }
+}
+
+impl Layout {
     /// Whether a bag holds only the best value, and which is best.
     fn best(&self, bag: usize) -> Option<bool> {
         self.calls.iter().find_map(|(_, p)| match p {

@@ -237,7 +237,8 @@ mod tests {
                     Some((text, number)) => encode(key, text.as_deref(), number.map(f64::from)),
                     None => encode(key, None, None),
                 };
-                newest.set(row.bytes(), values.is_some(), |row, diff| front.change(row, diff));
+                let place = newest.hash(row.bytes());
+                newest.set(row.bytes(), place, values.is_some(), |row, diff| front.change(row, diff));
                 match values {
                     Some((text, number)) => { model.insert(key, (text, number.map(f64::from))); }
                     None => { model.remove(&key); }

@@ -78,6 +78,9 @@ fn deal<'s>(input: Stream<'s, u64, Vec<Fed>>, name: &str, dealer: Dealer) -> Par
     })
 }
 
+/// Rows that are looked up together.
+const BLOCK: usize = 32;
+
 /// The newest row of each key.
 pub struct Newest {
     table: HashTable<Row>,
@@ -91,15 +94,32 @@ impl Newest {
     fn rows(&self) -> impl Iterator<Item = &Row> {
         self.table.iter()
     }
+    #[inline]
+    fn hash(&self, row: &[u8]) -> u64 {
+        hash(&row[..self.layout.start(row, self.key)])
+    }
+    /// Loads the places of some rows, whose hashes it returns. A table of many keys does not fit the caches, and loads
+    /// that do not wait for each other are under way together.
+    #[inline]
+    fn touch<'r>(&self, rows: impl Iterator<Item = &'r [u8]>) -> [u64; BLOCK] {
+        let mut hashes = [0; BLOCK];
+        let mut seen = 0u8;
+        for (place, row) in hashes.iter_mut().zip(rows) {
+            *place = self.hash(row);
+            seen ^= self.table.find(*place, |_| true).map_or(0, |held| held.bytes().first().copied().unwrap_or(0));
+        }
+        std::hint::black_box(seen);
+        hashes
+    }
     /// Makes `row` the newest of its key, or takes the key's row away; tells what was and what is.
     #[inline]
-    fn set(&mut self, row: &[u8], is_there: bool, mut tell: impl FnMut(&[u8], i64)) {
+    fn set(&mut self, row: &[u8], place: u64, is_there: bool, mut tell: impl FnMut(&[u8], i64)) {
         let (layout, columns) = (&self.layout, self.key);
         let key_of = |row: &[u8]| layout.start(row, columns);
         let key = &row[..key_of(row)];
         // An encoded key is never the beginning of another one.
         let is_same = |held: &Row| held.bytes().get(..key.len()) == Some(key);
-        let entry = self.table.entry(hash(key), is_same, |held| hash(&held.bytes()[..key_of(held.bytes())]));
+        let entry = self.table.entry(place, is_same, |held| hash(&held.bytes()[..key_of(held.bytes())]));
         match (entry, is_there) {
             (Entry::Occupied(mut held), true) => {
                 if held.get().bytes() != row {
@@ -135,23 +155,26 @@ struct State {
 impl State {
     /// Applies the changes of one time.
     fn apply(&mut self, time: u64, runs: &[Run], out: &mut Encoded) {
-        if runs.iter().flat_map(Run::places).is_sorted() {
-            runs.iter().flat_map(Run::rows).for_each(|(row, diff)| self.set(row, diff, time, out));
-        } else {
-            let mut changes: Vec<(u64, (&[u8], i64))> =
-                runs.iter().flat_map(|r| r.places().iter().copied().zip(r.rows())).collect();
+        let mut changes: Vec<(u64, (&[u8], i64))> =
+            runs.iter().flat_map(|r| r.places().iter().copied().zip(r.rows())).collect();
+        if !changes.is_sorted_by_key(|(place, _)| *place) {
             changes.sort_by_key(|(place, _)| *place);
-            changes.into_iter().for_each(|(_, (row, diff))| self.set(row, diff, time, out));
+        }
+        for block in changes.chunks(BLOCK) {
+            let hashes = self.newest.touch(block.iter().map(|(_, (row, _))| *row));
+            for ((_, (row, diff)), place) in block.iter().zip(hashes) {
+                self.set(row, place, *diff, time, out);
+            }
         }
         if let Some(front) = &mut self.front {
             front.tell(&self.newest, time, out);
         }
     }
     #[inline]
-    fn set(&mut self, row: &[u8], diff: i64, time: u64, out: &mut Encoded) {
+    fn set(&mut self, row: &[u8], place: u64, diff: i64, time: u64, out: &mut Encoded) {
         match &mut self.front {
-            None => self.newest.set(row, diff > 0, |row, diff| out.push(row, time, diff)),
-            Some(front) => self.newest.set(row, diff > 0, |row, diff| front.change(row, diff)),
+            None => self.newest.set(row, place, diff > 0, |row, diff| out.push(row, time, diff)),
+            Some(front) => self.newest.set(row, place, diff > 0, |row, diff| front.change(row, diff)),
         }
     }
     fn bytes(&self) -> usize {
