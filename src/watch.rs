@@ -105,9 +105,8 @@ async fn reload(paths: &Paths, kinds: &Arc<Kinds>, control: &mpsc::Sender<Contro
     }
     match answer.await {
         Ok(Ok(())) => terminal::say("reloaded the pipelines"),
-        Ok(Err(error)) => {
-            terminal::say(&format!("not reloaded: {error:#}; the pipelines run on as they were before this edit"));
-        }
+        // The run ends with this error.
+        Ok(Err(error)) => terminal::say(&format!("not reloaded: {error:#}")),
         // The dataflow has ended meanwhile, and says so itself.
         Err(_) => {}
     }

@@ -118,3 +118,32 @@ fn a_picture_comes_in_every_form() {
         }
     }
 }
+
+/// Rows leave after ten seconds, and the query looks back for a minute.
+const SHORT: &str = "\
+pipeline: short
+sources:
+  seen: { file: { path: seen.jsonl }, schema: { door: utf8, at: timestamp }, time: at, retain: 10s }
+operators:
+  lately:
+    sql: SELECT door FROM seen WHERE at > now() - INTERVAL '1 minute'
+sinks:
+  out: { from: lately, file: { path: out.jsonl, as: state } }
+";
+
+#[test]
+fn what_is_probably_not_meant_is_shown_and_stops_nothing() {
+    let folder = Folder::with(&[("short.yaml", SHORT), ("seen.jsonl", "")]);
+    for command in ["check", "run"] {
+        let output = folder.jarvis(&[command, "short.yaml"]);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        for part in ["warning[retention_too_short]", "short.yaml:6:", "looks back 1m", "after 10s"] {
+            assert!(said.contains(part), "{command}: {part} is not in\n{said}");
+        }
+    }
+    let found = folder.fine(&["check", "short.yaml", "--format", "json"]);
+    let found: Vec<Value> = serde_json::from_str(&found).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["severity"], "warning");
+}

@@ -2,8 +2,8 @@
 
 mod common;
 
+use common::mqtt::publish;
 use common::{Folder, Instance, get, http, text, wait_for};
-use rumqttc::{Client, Event, Incoming, MqttOptions, Outgoing, QoS};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -28,28 +28,6 @@ sinks:
 
 fn shop() -> Folder {
     Folder::with(&[("pipelines/shop.yaml", SHOP)])
-}
-
-/// Publishes messages and waits until the broker has taken them.
-fn publish(port: u16, messages: &[(&str, &str)]) {
-    let mut options = MqttOptions::new("test", "127.0.0.1", port);
-    options.set_clean_session(true);
-    let (client, mut connection) = Client::new(options, 16);
-    for (topic, payload) in messages {
-        client.publish(*topic, QoS::AtLeastOnce, false, *payload).unwrap();
-    }
-    let mut taken = 0;
-    for event in connection.iter() {
-        match event.unwrap() {
-            Event::Incoming(Incoming::PubAck(_)) => taken += 1,
-            Event::Outgoing(Outgoing::Disconnect) => break,
-            _ => {}
-        }
-        if taken == messages.len() {
-            client.try_disconnect().unwrap();
-            taken += 1;
-        }
-    }
 }
 
 fn rows_now(folder: &Folder, stream: &str, at: SocketAddr) -> Vec<Value> {
@@ -152,6 +130,55 @@ fn a_message_that_cannot_be_read_is_an_error_row() {
     assert_eq!(codes, ["json_syntax", "wrong_type"]);
     let top = folder.fine(&["top", "--once", "--at", &at.to_string()]);
     assert!(top.contains("json_syntax"), "{top}");
+}
+
+/// The codes of error rows, sorted.
+fn codes(rows: &[Value]) -> Vec<&str> {
+    let mut codes: Vec<&str> = rows.iter().map(|row| row["code"].as_str().unwrap()).collect();
+    codes.sort_unstable();
+    codes
+}
+
+#[test]
+fn errors_outlive_an_edit_and_can_be_asked_for() {
+    let failing = SHOP.replace("FROM reading WHERE", "FROM reading WHERE 100 / CAST(actual AS BIGINT) < 0 OR");
+    let folder = Folder::with(&[("pipelines/shop.yaml", &failing)]);
+    let (instance, port, at) = Instance::with_broker(&folder, "pipelines");
+    wait_for_subscription(port, &folder, at);
+    publish(port, &[("shop/t0/temperature", "{nonsense"), ("shop/t1/temperature", r#"{"actual": 0.5}"#)]);
+    let both = |stream: &str| {
+        wait_for("the errors", || {
+            let rows = rows_now(&folder, stream, at);
+            // The probe was at 0 as well.
+            (codes(&rows) == ["divide_by_zero", "divide_by_zero", "json_syntax"]).then_some(())
+        });
+    };
+    both("shop.faults");
+    both("system.errors");
+    let sql = "SELECT code, count(*) AS n FROM system.errors GROUP BY code ORDER BY code";
+    let said = folder.fine(&["sql", sql, "--format", "csv", "--at", &at.to_string()]);
+    assert_eq!(said, "code,n\ndivide_by_zero,2\njson_syntax,1\n");
+
+    folder.write("pipelines/shop.yaml", &failing.replace("> 100", "> 200"));
+    instance.wait_to_say("\nreloaded the pipelines");
+    both("shop.faults");
+    both("system.errors");
+
+    // A row that can be computed takes the place of one that could not.
+    publish(port, &[("shop/t1/temperature", r#"{"actual": 250}"#), ("shop/probe/temperature", r#"{"actual": 1}"#)]);
+    wait_for("the errors to be taken back", || {
+        (codes(&rows_now(&folder, "shop.faults", at)) == ["json_syntax"]).then_some(())
+    });
+    assert_eq!(codes(&rows_now(&folder, "system.errors", at)), ["json_syntax"]);
+
+    let right = SHOP.replace("> 100", "> 300");
+    publish(port, &[("shop/t1/temperature", r#"{"actual": 0}"#)]);
+    wait_for("an error", || (rows_now(&folder, "shop.faults", at).len() == 2).then_some(()));
+    folder.write("pipelines/shop.yaml", &right);
+    wait_for("the query that cannot fail", || {
+        (codes(&rows_now(&folder, "shop.faults", at)) == ["json_syntax"]).then_some(())
+    });
+    assert!(instance.terminate().success());
 }
 
 #[test]

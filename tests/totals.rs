@@ -98,6 +98,32 @@ fn a_row_that_cannot_be_read_leaves_the_results_and_is_counted() {
 }
 
 #[test]
+fn every_row_that_fails_is_told_to_a_sink_also_in_the_last_tick() {
+    let pipeline = "\
+pipeline: p
+sources:
+  a: { file: { path: a.jsonl }, schema: { v: utf8, at: timestamp }, TIME retain: forever }
+operators:
+  numbers: { sql: SELECT CAST(v AS BIGINT) AS v FROM a }
+  faults: { sql: 'SELECT code, count(*) AS n FROM system.errors GROUP BY code' }
+sinks:
+  out: { from: numbers, file: { path: out.jsonl, as: state } }
+  told: { from: faults, file: { path: faults.jsonl, as: state } }
+";
+    let lines = "{\"v\":\"1\",\"at\":1000}\n{nonsense\n{\"v\":\"x\",\"at\":2000}\n{\"v\":\"3\",\"at\":5000}\n\
+        {\"v\":\"y\",\"at\":9000}\n{bad}\n";
+    for time in ["", "time: at,"] {
+        let folder = Folder::with(&[("p.yaml", &pipeline.replace("TIME", time)), ("a.jsonl", lines)]);
+        for workers in ["1", "2"] {
+            folder.fine(&["run", "p.yaml", "--workers", workers]);
+            let faults = [r#"{"code":"cast","n":2}"#, r#"{"code":"json_syntax","n":2}"#];
+            assert_eq!(sorted(&folder.read("faults.jsonl")), faults, "{time} {workers}");
+            assert_eq!(sorted(&folder.read("out.jsonl")), [r#"{"v":1}"#, r#"{"v":3}"#]);
+        }
+    }
+}
+
+#[test]
 fn a_row_that_must_not_fail_fails_the_run() {
     let failing = TOTALS
         .replace("SELECT material,", "SELECT CAST(material AS BIGINT) AS material,")

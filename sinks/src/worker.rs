@@ -31,7 +31,7 @@ pub(crate) trait BatchWriter: Send {
 type Open = Box<dyn FnOnce() -> anyhow::Result<Box<dyn BatchWriter>> + Send>;
 
 /// A driver that hands batches to a writer. `write` returns when the batch is queued; what goes wrong with it is told
-/// by a later `write` or by `finish`. If it is dropped without `finish`, the writer is dropped after the queued batches.
+/// by `failed`, a later `write` or `finish`. If it is dropped without `finish`, the writer is dropped after the queued batches.
 pub(crate) struct OnThread {
     open: Option<Open>,
     running: Option<Running>,
@@ -83,6 +83,18 @@ impl SinkDriver for OnThread {
 
     fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(self.hand_over(Job::Write(batch.clone())))
+    }
+
+    fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {
+        Box::pin(async {
+            let Some(running) = &mut self.running else { return std::future::pending().await };
+            let ended = (&mut running.thread).await;
+            self.running = None;
+            match ended.context("the sink's writer panicked") {
+                Ok(Ok(())) => anyhow!("the sink's writer has ended"),
+                Ok(Err(error)) | Err(error) => error,
+            }
+        })
     }
 
     fn finish(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {

@@ -36,7 +36,12 @@ impl Check {
         match self.format {
             Format::Json => terminal::print(&self.as_json(&loaded))?,
             Format::Text => match &loaded {
-                Ok(project) => terminal::print(&self.as_text(project))?,
+                Ok(project) => {
+                    if !project.warnings.is_empty() {
+                        terminal::show_findings(&project.warnings);
+                    }
+                    terminal::print(&self.as_text(project))?;
+                }
                 Err(found) => terminal::show_findings(found),
             },
         }
@@ -58,7 +63,7 @@ impl Check {
 
     /// A list of findings; with `--streams` an object with the findings and the streams.
     fn as_json(&self, loaded: &Result<Project, Diagnostics>) -> String {
-        let found = loaded.as_ref().err().map_or_else(|| json!([]), Diagnostics::to_json);
+        let found = loaded.as_ref().map_or_else(Diagnostics::to_json, |project| project.warnings.to_json());
         if !self.streams {
             return format!("{found:#}");
         }

@@ -81,6 +81,9 @@ impl Run {
         }
         let kinds = Arc::new(kinds::all());
         let project = self.project.load(&kinds, self.data.as_deref())?;
+        if !project.warnings.is_empty() {
+            terminal::show_findings(&project.warnings);
+        }
         if project.is_bounded() {
             log::quiet();
             return self.to_the_end(project);

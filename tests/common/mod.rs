@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub mod mqtt;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Only there so that a test that waits in vain ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with files, in which `jarvis` is run.
 pub struct Folder(TempDir);
@@ -96,27 +98,32 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub struct Instance {
     child: Child,
     said: Arc<Mutex<String>>,
+    printed: Arc<Mutex<String>>,
+}
+
+/// Collects lines as they come.
+fn collect(lines: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let shared = collected.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(lines).lines().map_while(Result::ok) {
+            let mut text = shared.lock().unwrap();
+            text.push_str(&line);
+            text.push('\n');
+        }
+    });
+    collected
 }
 
 impl Instance {
     pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut child = folder
-            .command(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (stderr, shared) = (child.stderr.take().unwrap(), said.clone());
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let mut said = shared.lock().unwrap();
-                said.push_str(&line);
-                said.push('\n');
-            }
-        });
-        Self { child, said }
+        Self::run(folder.command(arguments))
+    }
+
+    pub fn run(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (said, printed) = (collect(child.stderr.take().unwrap()), collect(child.stdout.take().unwrap()));
+        Self { child, said, printed }
     }
 
     /// With a broker of its own and an HTTP port; gives both.
@@ -132,12 +139,17 @@ impl Instance {
     pub fn address(&self) -> SocketAddr {
         self.wait_to_say("http://");
         let said = self.said();
-        said.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+        said.split("http://").nth(1).unwrap().split([' ', '\n', '/']).next().unwrap().parse().unwrap()
     }
 
     /// What it has said so far, on the standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// What it has printed so far, on the standard output.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
     }
 
     pub fn wait_to_say(&self, words: &str) {
@@ -149,10 +161,23 @@ impl Instance {
     }
 
     /// Asks it to stop, as service managers do.
-    pub fn terminate(mut self) -> ExitStatus {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+    pub fn terminate(self) -> ExitStatus {
+        self.signal("-TERM");
+        self.end().0
+    }
+
+    /// Sends a signal: `-TERM`, `-INT`.
+    pub fn signal(&self, signal: &str) {
+        let asked = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(asked.success());
-        wait_for("the end of the process", || self.child.try_wait().unwrap())
+    }
+
+    /// Waits until it has ended; gives its status and all that it said.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let status = wait_for("the end of the process", || self.child.try_wait().unwrap());
+        // The thread that reads has the last lines soon after.
+        wait_for("the end of its words", || (Arc::strong_count(&self.said) == 1).then_some(()));
+        (status, self.said())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::lower::{Lowering, Retire, StreamInfo, session_schema};
 use crate::refusal::diagnose;
 use crate::session_state::{CATALOG, Streams};
 use crate::table_functions::{SessionCall, rewrite};
+use crate::unsupported;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::common::{DataFusionError, Result as DfResult};
@@ -35,6 +36,8 @@ pub struct Compiled {
     pub sinks: BTreeMap<String, NodeId>,
     /// `pipeline.sink` → the stream it names, in full.
     pub sink_streams: BTreeMap<String, String>,
+    /// What is probably not meant.
+    pub warnings: Diagnostics,
 }
 
 /// The engine's own stream of rows that could not be read or computed; always input 0.
@@ -93,6 +96,7 @@ pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> R
         streams: compiler.infos.into_iter().collect(),
         sinks: BTreeMap::new(),
         sink_streams: BTreeMap::new(),
+        warnings: Diagnostics::default(),
     };
     for (name, info) in &compiled.streams {
         compiled.graph.streams.insert(name.clone(), info.node);
@@ -105,10 +109,11 @@ pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> R
         }
     }
     check_encodable(&compiled.graph, &mut compiler.found, pipelines);
+    compiler.found.sort();
     if compiler.found.has_errors() {
-        compiler.found.sort();
         return Err(compiler.found);
     }
+    compiled.warnings = compiler.found;
     Ok(compiled)
 }
 
@@ -294,6 +299,7 @@ impl Compiler {
         }
         let state = self.tables.session(&pipeline.name.value);
         let parsed = parse(&state, sql).and_then(|(statement, sessions)| {
+            unsupported::check_statement(&statement, sql)?;
             let mut reads: Vec<String> = state
                 .resolve_table_references(&statement)?
                 .into_iter()
@@ -322,6 +328,8 @@ impl Compiler {
             view.operator.on_error,
         );
         let info = lowering.query(&plan).map_err(|e| diagnose(&e, sql))?;
+        let warnings = std::mem::take(&mut lowering.warnings);
+        self.found.extend(warnings.into_iter().map(|w| w.into_warning("retention_too_short", sql)));
         unique_columns(&info.schema, view.operator)?;
         let added = self.tables.add(pipeline, &view.operator.name.value, info.schema.clone());
         added.map_err(|e| diagnose(&e, sql))?;
@@ -343,11 +351,9 @@ impl Compiler {
                 .and_then(|t| t.find(shown))
                 .map_or_else(|| sql.span().clone(), |at| sql.text_span(at..at + shown.len()));
             let names: Vec<&str> = self.infos.keys().map(|n| n.strip_prefix(&own).unwrap_or(n)).collect();
-            return Err(Diagnostic::error("unknown_stream", format!("there is no stream {shown}")).at(&span).suggest(
-                shown,
-                names,
-                "name a source or an operator of this file, or PIPELINE.STREAM of another",
-            ));
+            return Err(Diagnostic::error("unknown_stream", sql.redacted(&format!("there is no stream {shown}")))
+                .at(&span)
+                .suggest(shown, names, "name a source or an operator of this file, or PIPELINE.STREAM of another"));
         }
         Ok(())
     }
@@ -365,10 +371,8 @@ impl Compiler {
         }
         let state = self.tables.session(&view.pipeline.name.value);
         let plan = futures::executor::block_on(state.statement_to_plan(view.statement.clone()))?;
-        if !matches!(plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
-            return state.optimize(&plan);
-        }
-        Err(crate::refusal::Refusal::new("a view is a query", "write one SELECT").into_error())
+        unsupported::check_plan(&plan)?;
+        state.optimize(&plan)
     }
 }
 
@@ -442,7 +446,7 @@ fn unique_columns(schema: &Schema, operator: &Operator) -> Result<(), Diagnostic
     match schema.fields().iter().find(|f| !seen.insert(f.name().clone())) {
         None => Ok(()),
         Some(twice) => {
-            let message = format!("two columns are called {}", twice.name());
+            let message = operator.options.redacted(&format!("two columns are called {}", twice.name()));
             Err(Diagnostic::error("duplicate_column", message)
                 .at(operator.options.span())
                 .help("give one of them another name with AS"))
@@ -455,19 +459,14 @@ fn check_encodable(graph: &Graph, found: &mut Diagnostics, pipelines: &[Pipeline
     for node in &graph.nodes {
         let bad = node.schema.fields().iter().find(|f| !encodable(f.data_type()));
         if let Some(field) = bad {
-            let span = pipelines.iter().find_map(|p| {
+            let sql = pipelines.iter().find_map(|p| {
                 let own = node.owner.strip_prefix(&format!("{}.", p.name.value))?;
-                p.operators.iter().find(|o| o.name.value == own).map(|o| o.options.span().clone())
+                p.operators.iter().find(|o| o.name.value == own).map(|o| &o.options)
             });
-            let mut d = Diagnostic::error(
-                "type_unsupported",
-                format!("the column {} of type {} cannot be kept in a view", field.name(), field.data_type()),
-            )
-            .help("cast it to another type");
-            if let Some(span) = span {
-                d = d.at(&span);
-            }
-            found.push(d);
+            let message = format!("the column {} of type {} cannot be kept in a view", field.name(), field.data_type());
+            let shown = sql.map_or_else(|| message.clone(), |sql| sql.redacted(&message));
+            let d = Diagnostic::error("type_unsupported", shown).help("cast it to another type");
+            found.push(sql.map_or(d.clone(), |sql| d.at(sql.span())));
             return;
         }
     }

@@ -1,8 +1,9 @@
 //! The functions that jarvis adds to SQL: `now()`, `tumble`, `hop`.
 
+use crate::refusal::refuse;
 use arrow::array::{ArrayRef, AsArray, ListBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility,
@@ -121,6 +122,16 @@ impl ScalarUDFImpl for Hop {
     }
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         check_sizes("hop", &args)?;
+        let sizes: Vec<i64> = args.scalar_arguments.iter().skip(1).flatten().filter_map(|s| scalar_micros(s)).collect();
+        if let [slide, size] = sizes[..]
+            && slide > size
+        {
+            return refuse(
+                "this slide of hop is longer than its windows: rows in between would be in none",
+                "the slide comes first: hop(bids, at, INTERVAL '2 seconds', INTERVAL '10 seconds')",
+                "hop",
+            );
+        }
         Ok(Arc::new(Field::new("hop", self.return_type(&types(&args))?, true)))
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -152,7 +163,11 @@ impl ScalarUDFImpl for Hop {
 fn check_time(function: &str, given: &DataType) -> Result<()> {
     match given {
         DataType::Timestamp(..) | DataType::Date32 | DataType::Null => Ok(()),
-        other => plan_err!("{function} wants a timestamp as its first argument, not {other}"),
+        other => refuse(
+            format!("{function} wants a timestamp as its first argument, not {other}"),
+            "name the stream's column of time, or cast to timestamp",
+            function,
+        ),
     }
 }
 
@@ -164,8 +179,10 @@ fn types(args: &ReturnFieldArgs) -> Vec<DataType> {
 fn check_sizes(function: &str, args: &ReturnFieldArgs) -> Result<()> {
     match args.scalar_arguments.iter().skip(1).flatten().find(|s| scalar_micros(s).is_none_or(|m| m <= 0)) {
         None => Ok(()),
-        Some(size) => plan_err!(
-            "{function} wants a positive constant interval without months, as INTERVAL '10 seconds', not {size}"
+        Some(_) => refuse(
+            format!("{function} wants a positive interval without months"),
+            format!("write a constant: {function}(.., INTERVAL '10 seconds')"),
+            function,
         ),
     }
 }

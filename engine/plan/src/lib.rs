@@ -9,6 +9,7 @@ pub mod refusal;
 pub mod session_state;
 pub mod simplify;
 pub mod table_functions;
+mod unsupported;
 
 pub use compile::{Compiled, SourceInfo, compile};
 pub use graph::*;

@@ -4,7 +4,8 @@
 //! The first two are rewritten to subqueries over scalar functions before planning; a session becomes a table of its
 //! own, which the lowering knows.
 
-use datafusion::common::{DataFusionError, Result, plan_err};
+use crate::refusal::refuse;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::sqlparser::ast::{
     FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, VisitMut,
     VisitorMut,
@@ -82,18 +83,24 @@ impl Rewriter {
                 return Ok(Some(renamed(factor, name, alias)));
             }
             ("tumble", _) => {
-                return plan_err!(
-                    "tumble takes a stream, its time column and a size: tumble(temperature, at, INTERVAL '10 seconds')"
+                return refuse(
+                    "tumble takes a stream, its time column and a size",
+                    "write tumble(temperature, at, INTERVAL '10 seconds')",
+                    "tumble",
                 );
             }
             ("hop", _) => {
-                return plan_err!(
-                    "hop takes a stream, its time column, a slide and a size: hop(bids, at, INTERVAL '2 seconds', INTERVAL '10 seconds')"
+                return refuse(
+                    "hop takes a stream, its time column, a slide and a size",
+                    "write hop(bids, at, INTERVAL '2 seconds', INTERVAL '10 seconds')",
+                    "hop",
                 );
             }
             _ => {
-                return plan_err!(
-                    "session takes a stream, its time column, a gap and the keys: session(clicks, at, INTERVAL '5 minutes', person)"
+                return refuse(
+                    "session takes a stream, its time column, a gap and the keys",
+                    "write session(clicks, at, INTERVAL '5 minutes', person)",
+                    "session",
                 );
             }
         };
@@ -116,7 +123,15 @@ fn renamed(factor: &TableFactor, new_name: ObjectName, new_alias: String) -> Tab
 fn plain(argument: &FunctionArg) -> Result<String> {
     match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Ok(e.to_string()),
-        other => plan_err!("'{other}' cannot be an argument of a window; write its arguments in order"),
+        other => {
+            let text = other.to_string();
+            let name = text.split_whitespace().next().unwrap_or_default().to_owned();
+            refuse(
+                format!("{text} cannot be an argument of a window"),
+                "write its arguments in order, without names",
+                &name,
+            )
+        }
     }
 }
 

@@ -93,11 +93,7 @@ impl Cluster {
             let Some((inbox, outbox)) = end else { return };
             let run = AssertUnwindSafe(|| serve(worker, &graph, &inbox, &outbox, &shared));
             if let Err(panic) = catch_unwind(run) {
-                let text = panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
-                shared.set(text.unwrap_or_else(|| "a panic without a message".into()));
+                shared.set(crate::panics::message(panic));
                 // Its siblings may wait for this worker's progress for ever; dataflows that are dropped wait for nothing.
                 for dataflow in worker.installed_dataflows() {
                     worker.drop_dataflow(dataflow);

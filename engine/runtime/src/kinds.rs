@@ -145,6 +145,11 @@ pub trait SinkDriver: Send {
     }
     /// Writes one closed batch; returns when it is delivered (or safely queued in order). Waiting here is the backpressure.
     fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Resolves when a driver that works on after `write` has returned, such as on a thread of its own, has failed.
+    /// Until then it may be dropped and called again.
+    fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {
+        Box::pin(std::future::pending())
+    }
     /// Called once at the end (batch mode: after the last batch; live: at a graceful stop).
     fn finish(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async { Ok(()) })

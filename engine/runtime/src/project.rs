@@ -23,6 +23,8 @@ pub struct Project {
     pub compiled: Compiled,
     pub sources: Vec<PlannedSource>,
     pub sinks: Vec<PlannedSink>,
+    /// What is probably not meant, in the order of the files.
+    pub warnings: Diagnostics,
 }
 
 /// A source of a pipeline, ready to run.
@@ -177,12 +179,13 @@ impl Project {
                 }
             }
         }
+        found.extend(compiled.iter().flat_map(|c| &c.warnings).cloned());
+        found.sort();
         match compiled {
-            Some(compiled) if !found.has_errors() => Ok(Project { pipelines, compiled, sources, sinks }),
-            _ => {
-                found.sort();
-                Err(found)
+            Some(compiled) if !found.has_errors() => {
+                Ok(Project { pipelines, compiled, sources, sinks, warnings: found })
             }
+            _ => Err(found),
         }
     }
 

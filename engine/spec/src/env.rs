@@ -29,6 +29,8 @@ pub(crate) struct Part {
     pub written: Range<usize>,
     /// In the new text, in bytes.
     pub text: Range<usize>,
+    /// Whether it came from the environment.
+    pub secret: bool,
 }
 
 /// What [`expand`] makes of a text.
@@ -53,7 +55,7 @@ pub(crate) fn expand(
         let escaped = at > done && written.as_bytes()[at - 1] == b'$';
         let start = at - usize::from(escaped);
         text.push_str(&written[done..start]);
-        let from = text.len();
+        let (from, mut from_environment) = (text.len(), false);
         if escaped {
             text.push_str("${");
             done = at + 2;
@@ -63,12 +65,13 @@ pub(crate) fn expand(
             match end.ok_or_else(unclosed).and_then(|end| value(&written[at + 2..end - 1], environment)) {
                 Ok(value) => {
                     secret |= value.secret;
+                    from_environment = value.secret;
                     text.push_str(&value.text);
                 }
                 Err(finding) => findings.push((start..done, finding)),
             }
         }
-        parts.push(Part { written: start..done, text: from..text.len() });
+        parts.push(Part { written: start..done, text: from..text.len(), secret: from_environment });
     }
     text.push_str(&written[done..]);
     if findings.is_empty() {

@@ -179,10 +179,10 @@ impl Node {
         !self.secrets().is_empty()
     }
 
-    /// All texts in it that came from the environment.
+    /// All texts in it that came from the environment, and those that such texts are part of.
     fn secrets(&self) -> Vec<&str> {
         match &self.content {
-            Content::Scalar(scalar) if scalar.secret => vec![scalar.text.as_str()],
+            Content::Scalar(scalar) if scalar.secret => scalar.secrets(),
             Content::Scalar(_) => Vec::new(),
             Content::Sequence(items) => items.iter().flat_map(Node::secrets).collect(),
             Content::Mapping(entries) => entries.iter().flat_map(|entry| entry.value.secrets()).collect(),
@@ -190,11 +190,17 @@ impl Node {
     }
 
     /// A message without the values in this node that came from the environment, also where they stand in it escaped
-    /// as by `{:?}`. For messages of others (an SQL planner, a protocol) that may repeat what they were given.
+    /// as by `{:?}`, or in lower case, as SQL reads names. For messages of others (an SQL planner, a protocol) that may
+    /// repeat what they were given.
     pub fn redacted(&self, message: &str) -> String {
+        let mut secrets = self.secrets();
+        // A part of a secret must not be replaced before the whole of it.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut text = message.to_owned();
-        for secret in self.secrets().into_iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "***").replace(&secret.escape_debug().to_string(), "***");
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+            for form in [secret.to_owned(), secret.escape_debug().to_string(), secret.to_lowercase()] {
+                text = text.replace(&form, "***");
+            }
         }
         text
     }
@@ -286,6 +292,13 @@ impl Scalar {
             Some(_) => ScalarValue::of_plain(&self.text),
             None => self.value,
         }
+    }
+
+    /// The whole text and the parts of it that came from the environment.
+    fn secrets(&self) -> Vec<&str> {
+        let parts = self.expanded.iter().flat_map(|expanded| &expanded.parts).filter(|part| part.secret);
+        let parts = parts.filter_map(|part| self.text.get(part.text.clone()));
+        std::iter::once(self.text.as_str()).chain(parts).collect()
     }
 
     fn to_json(&self) -> serde_json::Value {

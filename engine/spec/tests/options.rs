@@ -149,3 +149,15 @@ fn a_types_own_error_may_hold_no_secret_and_say_what_to_do() {
     let finding = refused::<Vec<u8>>("[\"${PASSWORD}\"]");
     assert!(!finding.to_string().contains("value of"), "{finding}");
 }
+
+/// A value from the environment may be a part of a text: messages of others repeat parts.
+#[test]
+fn what_comes_from_the_environment_is_taken_out_of_messages() {
+    let sql = node("SELECT ${A} FROM t WHERE k = 'x${B}y'");
+    assert_eq!(sql.redacted("no column value of A in t"), "no column *** in t");
+    assert_eq!(sql.redacted("no column value of a"), "no column ***");
+    assert_eq!(sql.redacted("xvalue of By is no number"), "x***y is no number");
+    assert_eq!(sql.redacted("SELECT value of A FROM t WHERE k = 'xvalue of By'"), "***");
+    assert_eq!(node("SELECT ${A:-b}").redacted("value of A"), "***");
+    assert_eq!(node("SELECT $${A}").redacted("value of A, SELECT"), "value of A, SELECT");
+}

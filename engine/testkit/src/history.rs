@@ -44,13 +44,21 @@ pub struct Change {
     pub diff: i64,
 }
 
+/// A row that is in a table.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub row: Row,
+    /// µs since the epoch.
+    pub arrived: u64,
+}
+
 /// Changes with their time, and the tables after them.
 #[derive(Clone, Debug)]
 pub struct Moment {
     /// µs since the epoch.
     pub time: u64,
     pub changes: Vec<Change>,
-    pub tables: Vec<Vec<Row>>,
+    pub tables: Vec<Vec<Held>>,
 }
 
 /// A small value of a type of the language; of equal seeds equal ones. Null is the last of each domain, so that
@@ -66,13 +74,30 @@ pub fn cell(data_type: &str, seed: u8) -> Value {
         "float64" => Value::Float((seed % 6) as f64 * 0.5 - 0.5),
         "utf8" => Value::Text(["a", "b", "c", "", "bb", "A"][(seed % 6) as usize].into()),
         "bool" => Value::Bool(seed % 2 == 0),
+        "decimal(10,2)" => Value::Decimal(i128::from(seed % 6) * 25 - 50, 2),
+        "decimal(6,1)" => Value::Decimal(i128::from(seed % 6) * 5 - 5, 1),
+        "list(int64?)" => Value::List(list(seed % 8)),
         _ => Value::Micros(BASE as i64 + (seed % 48) * 500_000),
     }
 }
 
+fn list(seed: i64) -> Vec<Value> {
+    let items: &[Option<i128>] = match seed {
+        0 => &[Some(1)],
+        1 => &[],
+        2 => &[Some(1), Some(2)],
+        3 => &[Some(2), Some(1)],
+        4 => &[Some(1), Some(1)],
+        5 => &[Some(0)],
+        6 => &[None],
+        _ => &[Some(2), None, Some(3)],
+    };
+    items.iter().map(|i| i.map_or(Value::Null, Value::Int)).collect()
+}
+
 /// What a history does to tables that start empty. A table that is append-only ignores what would take rows back.
 pub fn moments(tables: &[Table], history: &[Step]) -> Vec<Moment> {
-    let mut now: Vec<Vec<Row>> = vec![vec![]; tables.len()];
+    let mut now: Vec<Vec<Held>> = vec![vec![]; tables.len()];
     let mut time = BASE;
     let mut out = vec![];
     for step in history {
@@ -80,14 +105,14 @@ pub fn moments(tables: &[Table], history: &[Step]) -> Vec<Moment> {
         let mut changes = vec![];
         for op in &step.ops {
             let table = usize::from(op.table) % tables.len();
-            act(&tables[table], table, op, &mut now[table], &mut changes);
+            act(&tables[table], (table, time), op, &mut now[table], &mut changes);
         }
         out.push(Moment { time, changes, tables: now.clone() });
     }
     out
 }
 
-fn act(table: &Table, index: usize, op: &Op, rows: &mut Vec<Row>, changes: &mut Vec<Change>) {
+fn act(table: &Table, (index, time): (usize, u64), op: &Op, rows: &mut Vec<Held>, changes: &mut Vec<Change>) {
     let new = |from: Option<&Row>| -> Row {
         let cells = table.columns.iter().zip(op.cells).map(|((_, t), seed)| cell(t, seed));
         match from {
@@ -98,37 +123,38 @@ fn act(table: &Table, index: usize, op: &Op, rows: &mut Vec<Row>, changes: &mut 
             None => cells.collect(),
         }
     };
-    let at = |i: u8, rows: &[Row]| (!rows.is_empty() && !table.append_only).then(|| usize::from(i) % rows.len().max(1));
+    let at =
+        |i: u8, rows: &[Held]| (!rows.is_empty() && !table.append_only).then(|| usize::from(i) % rows.len().max(1));
     let mut push = |row: Row, diff: i64| changes.push(Change { table: index, row, diff });
     match op.act {
         Act::Insert => {
             let row = new(None);
             push(row.clone(), 1);
-            put(table, rows, row);
+            put(table, rows, Held { row, arrived: time });
         }
         Act::Delete(i) => {
             if let Some(i) = at(i, rows) {
-                push(rows.remove(i), -1);
+                push(rows.remove(i).row, -1);
             }
         }
         Act::Replace(i) => {
             if let Some(i) = at(i, rows) {
-                let row = new(Some(&rows[i]));
+                let row = new(Some(&rows[i].row));
                 if table.key.is_empty() {
-                    push(rows.remove(i), -1);
+                    push(rows.remove(i).row, -1);
                 }
                 push(row.clone(), 1);
-                put(table, rows, row);
+                put(table, rows, Held { row, arrived: time });
             }
         }
     }
 }
 
-fn put(table: &Table, rows: &mut Vec<Row>, row: Row) {
-    let same = |r: &Row| !table.key.is_empty() && table.key.iter().all(|k| r[*k] == row[*k]);
+fn put(table: &Table, rows: &mut Vec<Held>, new: Held) {
+    let same = |held: &Held| !table.key.is_empty() && table.key.iter().all(|k| held.row[*k] == new.row[*k]);
     match rows.iter().position(same) {
-        Some(i) => rows[i] = row,
-        None => rows.push(row),
+        Some(i) => rows[i] = new,
+        None => rows.push(new),
     }
 }
 

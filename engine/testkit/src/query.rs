@@ -1,8 +1,10 @@
 //! Queries over small tables, compiled without a file: what property tests of the engine are made of.
 
+use crate::history::Held;
 use crate::value::{Row, Value};
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, Int64Builder, ListBuilder, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use jarvis_plan::{Compiled, SourceInfo, compile};
@@ -27,8 +29,17 @@ pub struct Table {
     pub append_only: bool,
     /// More lines of YAML, as `time: at`.
     pub extra: &'static str,
-    /// How long a row counts after its event time: (column, seconds); forever without it.
-    pub retain: Option<(usize, u64)>,
+    pub retain: Retain,
+}
+
+/// How long a row counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retain {
+    Forever,
+    /// So many seconds after the time in this column, which `extra` names as `time:`.
+    Event(usize, u64),
+    /// So many seconds after it arrived.
+    Arrival(u64),
 }
 
 impl Table {
@@ -37,7 +48,10 @@ impl Table {
         let columns: Vec<String> = self.columns.iter().map(|(n, t)| format!("{n}: \"{t}\"")).collect();
         let key: Vec<&str> = self.key.iter().map(|k| self.columns[*k].0).collect();
         let key = if key.is_empty() { String::new() } else { format!("    key: [{}]\n", key.join(", ")) };
-        let retain = self.retain.map_or("forever".to_owned(), |(_, seconds)| format!("{seconds}s"));
+        let retain = match self.retain {
+            Retain::Forever => "forever".to_owned(),
+            Retain::Event(_, seconds) | Retain::Arrival(seconds) => format!("{seconds}s"),
+        };
         let extra: String = self.extra.lines().map(|l| format!("    {}\n", l.trim())).collect();
         format!(
             "  {}:\n    given: {{}}\n    schema: {{ {} }}\n{key}    retain: {retain}\n{extra}",
@@ -49,12 +63,17 @@ impl Table {
 
 impl Table {
     /// Whether a row counts at `time`, µs since the epoch.
-    pub fn retains(&self, row: &Row, time: u64) -> bool {
-        match self.retain.map(|(column, seconds)| (&row[column], seconds)) {
-            None => true,
-            Some((Value::Micros(at), seconds)) => at + seconds as i64 * 1_000_000 > time as i64,
-            Some(_) => false,
-        }
+    pub fn retains(&self, held: &Held, time: u64) -> bool {
+        let (since, seconds) = match self.retain {
+            Retain::Forever => return true,
+            Retain::Arrival(seconds) => (held.arrived as i64, seconds),
+            Retain::Event(column, seconds) => match &held.row[column] {
+                Value::Micros(at) => (*at, seconds),
+                // A row without a time never counts.
+                _ => return false,
+            },
+        };
+        since + seconds as i64 * 1_000_000 > time as i64
     }
 }
 
@@ -121,6 +140,30 @@ fn column(data_type: &DataType, rows: &[Row], c: usize) -> ArrayRef {
         DataType::Float64 => collect!(Float64Array, Value::Float(f) => *f),
         DataType::Utf8 => collect!(StringArray, Value::Text(t) => t.as_str()),
         DataType::Boolean => collect!(BooleanArray, Value::Bool(b) => *b),
+        DataType::Decimal128(precision, scale) => {
+            let whole = cells.map(|v| match v {
+                Value::Decimal(whole, s) if s == scale => Some(*whole),
+                Value::Null => None,
+                other => panic!("{other} in a column of {data_type}"),
+            });
+            let array: Decimal128Array = whole.collect();
+            Arc::new(array.with_precision_and_scale(*precision, *scale).expect("the column's own"))
+        }
+        DataType::List(item) if item.data_type() == &DataType::Int64 => {
+            let mut lists = ListBuilder::new(Int64Builder::new()).with_field(item.clone());
+            for cell in cells {
+                match cell {
+                    Value::List(items) => lists.append_value(items.iter().map(|i| match i {
+                        Value::Int(i) => Some(*i as i64),
+                        Value::Null => None,
+                        other => panic!("{other} in a column of {data_type}"),
+                    })),
+                    Value::Null => lists.append_null(),
+                    other => panic!("{other} in a column of {data_type}"),
+                }
+            }
+            Arc::new(lists.finish())
+        }
         DataType::Timestamp(..) => collect!(TimestampMicrosecondArray, Value::Micros(t) => *t),
         other => panic!("tests make no columns of {other}"),
     }

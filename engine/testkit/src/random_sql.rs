@@ -3,6 +3,7 @@
 //! A query is grown from *genes*, a list of bytes: each choice takes the next one, and a list that has run out gives
 //! zeros. Zero always stands for the simplest choice, so shrinking the list shrinks the query.
 
+mod computed;
 mod expression;
 mod relation;
 
@@ -16,7 +17,8 @@ pub enum Type {
     Text,
     Bool,
     Time,
-    /// Comes out of `array_agg`; nothing is computed from it.
+    Decimal,
+    /// Of integers, unless it comes out of `array_agg`; nothing is computed from that.
     List,
 }
 
@@ -47,6 +49,32 @@ pub struct Grower<'g> {
 /// A query out of genes; `depth` bounds how far subqueries nest.
 pub fn query(genes: &[u8], depth: usize) -> String {
     Grower { genes: genes.iter(), aliases: 0 }.query(depth, true).sql
+}
+
+/// Groups of windows over a stream that retains its rows for `seconds`, and the same as a query over a stream that
+/// retains all of them: a group counts until that long after the end of its window.
+pub fn windows(genes: &[u8], seconds: u64) -> (String, String) {
+    let mut grower = Grower { genes: genes.iter(), aliases: 0 };
+    let relation = grower.window();
+    let column = |name: &str| {
+        relation.columns.iter().find(|c| c.sql.ends_with(name)).map_or_else(String::new, |c| c.sql.clone())
+    };
+    let (start, end) = (column("window_start"), column("window_end"));
+    let condition = if grower.chance(3) { grower.predicate(&relation.columns, 1) } else { "true".into() };
+    let key = |sql: &str, of: Type| Typed { sql: sql.into(), of, exact: true, is_constant: false };
+    let mut keys = vec![key(&start, Type::Time)];
+    if grower.chance(2) {
+        keys.insert(0, key(&end, Type::Time));
+    }
+    if grower.chance(2) {
+        keys.push(key(&relation.columns[1].sql, Type::Text));
+    }
+    let retained = format!("{end} + INTERVAL '{seconds} seconds' > now()");
+    let from = grower.genes.clone();
+    let sql = grower.groups(&relation, &format!(" WHERE {condition}"), keys.clone(), true).sql;
+    grower.genes = from;
+    let judged = grower.groups(&relation, &format!(" WHERE {condition} AND {retained}"), keys, true).sql;
+    (sql, judged)
 }
 
 impl Grower<'_> {
@@ -88,7 +116,7 @@ impl Grower<'_> {
         let mut list = vec![];
         let mut columns = vec![];
         for i in 0..n {
-            let e = self.any(&relation.columns, 2);
+            let e = self.any_or_list(&relation.columns, 2);
             list.push(format!("{} AS c{i}", e.sql));
             columns.push(Column { sql: format!("c{i}"), of: e.of, exact: e.exact });
         }
@@ -99,7 +127,11 @@ impl Grower<'_> {
         let relation = self.relation(depth);
         let condition = self.where_clause(&relation, depth);
         let keys: Vec<Typed> =
-            (0..self.pick(3)).map(|_| self.any(&relation.columns, 1)).filter(|k| !k.is_constant).collect();
+            (0..self.pick(3)).map(|_| self.any_or_list(&relation.columns, 1)).filter(|k| !k.is_constant).collect();
+        self.groups(&relation, &condition, keys, outermost)
+    }
+
+    fn groups(&mut self, relation: &Select, condition: &str, keys: Vec<Typed>, outermost: bool) -> Select {
         let mut list = vec![];
         let mut columns = vec![];
         for (i, key) in keys.iter().enumerate() {
@@ -137,19 +169,23 @@ impl Grower<'_> {
             if g.chance(5) { format!(" FILTER (WHERE {})", g.predicate(scope, 1)) } else { String::new() }
         };
         let number = |g: &mut Self| {
-            let of = if g.chance(2) { Type::Float } else { Type::Int };
+            let of = [Type::Int, Type::Float, Type::Int, Type::Decimal][g.pick(4)];
             let e = g.expression(of, scope, 1);
             if e.exact { e } else { g.column(Type::Int, scope) }
         };
         let call = |sql: String, of: Type, exact: bool| Typed { sql, of, exact, is_constant: false };
         match self.pick(12) {
             0 => call(format!("count(*){}", filter(self)), Type::Int, true),
-            1 => call(format!("count({}){}", self.any(scope, 1).sql, filter(self)), Type::Int, true),
+            1 => call(format!("count({}){}", self.any_or_list(scope, 1).sql, filter(self)), Type::Int, true),
             2 => {
                 let e = number(self);
                 call(format!("sum({}){}", e.sql, filter(self)), e.of, true)
             }
-            3 => call(format!("avg({}){}", number(self).sql, filter(self)), Type::Float, false),
+            3 => {
+                let e = number(self);
+                let of = if e.of == Type::Decimal { Type::Decimal } else { Type::Float };
+                call(format!("avg({}){}", e.sql, filter(self)), of, e.of == Type::Decimal)
+            }
             4 => {
                 let e = self.any(scope, 1);
                 call(format!("min({}){}", e.sql, filter(self)), e.of, e.exact)
@@ -158,7 +194,7 @@ impl Grower<'_> {
                 let e = self.any(scope, 1);
                 call(format!("max({}){}", e.sql, filter(self)), e.of, e.exact)
             }
-            6 => call(format!("count(DISTINCT {}){}", self.any(scope, 1).sql, filter(self)), Type::Int, true),
+            6 => call(format!("count(DISTINCT {}){}", self.any_or_list(scope, 1).sql, filter(self)), Type::Int, true),
             7 => call(format!("bool_and({})", self.predicate(scope, 1)), Type::Bool, true),
             8 => call(format!("bool_or({})", self.predicate(scope, 1)), Type::Bool, true),
             9 => {
@@ -177,7 +213,11 @@ impl Grower<'_> {
                 };
                 call(format!("{function}({} ORDER BY {order})", e.sql), e.of, e.exact)
             }
-            _ if outermost => call(format!("array_agg({})", self.any(scope, 1).sql), Type::List, true),
+            _ if outermost => {
+                let e = self.any(scope, 1).sql;
+                let order = ["".into(), format!(" ORDER BY {e}"), format!(" ORDER BY {e} DESC NULLS LAST")];
+                call(format!("array_agg({e}{})", order[self.pick(3)]), Type::List, true)
+            }
             _ => call("count(*)".into(), Type::Int, true),
         }
     }
@@ -212,7 +252,12 @@ impl Grower<'_> {
         let keys: Vec<String> = (0..columns.len())
             .map(|i| {
                 let direction = ["", " DESC", " DESC NULLS LAST", " NULLS FIRST"][self.pick(4)];
-                format!("{}{direction}", columns[(start + i) % columns.len()].sql)
+                let column = &columns[(start + i) % columns.len()];
+                match column.of {
+                    // DataFusion does not always order lists by the same rule where nulls are in them.
+                    Type::List => format!("array_to_string({}, ',', '?'){direction}", column.sql),
+                    _ => format!("{}{direction}", column.sql),
+                }
             })
             .collect();
         keys.join(", ")
@@ -270,7 +315,7 @@ impl Grower<'_> {
         };
         let (mut list, mut columns) = (vec![], vec![]);
         for i in 0..1 + self.pick(3) {
-            let e = self.any(&scope, 1);
+            let e = self.any_or_list(&scope, 1);
             list.push(format!("{} AS c{i}", e.sql));
             columns.push(Column { sql: format!("c{i}"), of: e.of, exact: e.exact });
         }

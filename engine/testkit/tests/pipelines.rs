@@ -2,6 +2,7 @@
 
 use jarvis_runtime::kinds::Kinds;
 use jarvis_runtime::project::{Paths, Project};
+use jarvis_spec::Severity;
 use jarvis_testkit::{TestReport, Variant, bless, run_tests};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,21 @@ const GIVEN: &str = r#"
         - { at: 30s, tool: t1, actual: 22 }
         - { at: 90s, tool: t0, actual: 1 }
 "#;
+
+/// `hot` looks back for longer than the readings are retained.
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder for a while");
+    let path = written(folder.path(), "  []\n");
+    assert!(load(vec![path.clone()], None).warnings.is_empty());
+    let text = std::fs::read_to_string(&path).expect("it was just written");
+    std::fs::write(&path, text.replace("retain: 1m", "retain: 5s")).expect("a folder of its own can be written");
+    let project = load(vec![path], None);
+    let [warning] = &project.warnings.0[..] else { panic!("{}", project.warnings) };
+    assert_eq!((warning.code, warning.severity), ("retention_too_short", Severity::Warning));
+    assert_eq!(warning.message, "this looks back 10s, but rows leave their source after 5s");
+    assert_eq!(warning.span.as_ref().map(|s| s.source()), Some("now"));
+}
 
 #[test]
 fn expectations_that_hold_pass_in_every_variant() {

@@ -208,5 +208,26 @@ queries! {
     hop_join: "SELECT w.window_start, w.id, b.y FROM hop(a, at, INTERVAL '5 seconds', INTERVAL '10 seconds') w JOIN b ON w.g = b.g";
     tumble_top: "SELECT window_start, id FROM (SELECT window_start, id, row_number() OVER (PARTITION BY window_start ORDER BY x DESC, id) AS rn FROM tumble(a, at, INTERVAL '5 seconds')) t WHERE rn = 1";
     regexp: "SELECT g FROM b WHERE g ~ '^b+$'";
+    decimal_sums: "SELECT g, sum(d) AS s, avg(d) AS m, min(d) AS lo, max(d) AS hi, count(DISTINCT d) AS n FROM a GROUP BY g";
+    decimal_group: "SELECT m, count(*) AS n FROM b GROUP BY m";
+    decimal_join_of_scales: "SELECT a.id, b.k FROM a JOIN b ON a.d = b.m";
+    decimal_and_int_join: "SELECT a.id, b.k FROM a JOIN b ON a.d = b.y";
+    decimal_top: "SELECT id, d FROM a ORDER BY d DESC NULLS LAST, id LIMIT 3";
+    decimal_union: "SELECT d FROM a UNION SELECT m FROM b";
+    decimal_arithmetic: "SELECT id, d * 2 AS twice, d / 4 AS quarter, round(d, 1) AS r, CAST(d AS bigint) AS i FROM a";
+    decimal_sum_of_difference: "SELECT sum(a.d - b.m) AS s FROM a JOIN b ON a.g = b.g";
+    array_agg_ordered_by_others: "SELECT g, array_agg(k ORDER BY h, y DESC, k) AS ks FROM b GROUP BY g";
+    array_agg_distinct_ordered: "SELECT g, array_agg(DISTINCT y ORDER BY y) AS ys FROM b GROUP BY g";
+    list_column: "SELECT k, l FROM b WHERE array_has(l, 1)";
+    list_group: "SELECT l, count(*) AS n FROM b GROUP BY l";
+    list_distinct: "SELECT DISTINCT l FROM b";
+    list_join: "SELECT p.k AS i, q.k AS j FROM b p JOIN b q ON p.l = q.l";
+    list_count_distinct: "SELECT count(DISTINCT l) AS n FROM b";
+    list_length: "SELECT k, array_length(l) AS n, l[1] AS first FROM b";
+    list_unnest: "SELECT k, unnest(l) AS item FROM b";
+    list_unnest_group: "SELECT item, count(*) AS n, sum(y) AS s FROM (SELECT y, unnest(l) AS item FROM b) t GROUP BY item";
+    list_unnest_join: "SELECT t.item, a.id FROM (SELECT unnest(l) AS item FROM c) t JOIN a ON a.x = t.item";
+    list_first_value: "SELECT g, first_value(l ORDER BY y, k, l) AS l FROM b GROUP BY g";
+    list_union: "SELECT l FROM b UNION SELECT l FROM c";
     date_bin: "SELECT date_bin(INTERVAL '5 seconds', at) AS w, count(*) AS n FROM a GROUP BY 1";
 }

@@ -54,3 +54,40 @@ fn refusals_say_what_is_wrong_where_and_what_to_write_instead() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A pipeline with this query; the environment has one variable.
+fn found_with_secret(sql: &str) -> String {
+    const SECRET: &str = "HunterTwo";
+    let yaml = format!(
+        "pipeline: p\nsources:\n  t: {{ given: {{}}, schema: {{ k: utf8, x: int64, at: timestamp }}, time: at, retain: 1m }}\noperators:\n  v:\n    sql: |\n      {sql}\n"
+    );
+    let environment = |name: &str| (name == "SECRET").then(|| SECRET.to_owned());
+    let pipeline = parse_pipeline(SourceText::new("p.yaml", yaml), &environment).unwrap_or_else(|e| panic!("{e}"));
+    let schema = pipeline.sources[0].schema.as_ref().expect("it is given").value.clone();
+    let infos = HashMap::from([("p.t".to_owned(), SourceInfo { schema, append_only: false })]);
+    compile(&[pipeline], &infos).expect_err("the query is refused").to_string()
+}
+
+#[test]
+fn what_comes_from_the_environment_is_not_shown() {
+    for sql in [
+        "SELECT ${SECRET} FROM t",
+        "SELECT k FROM ${SECRET}",
+        "SELECT t.${SECRET}_of_mine FROM t",
+        "SELECT frob_${SECRET}(k) AS z FROM t",
+        "SELECT k AS ${SECRET}, x AS ${SECRET} FROM t",
+        "SELECT x::${SECRET} AS z FROM t",
+        "SELECT k FROM t LIMIT ${SECRET} ${SECRET}",
+        "SELECT k FROM t WHERE k = ${SECRET} '",
+        "SELECT CAST('${SECRET}' AS bigint) AS z, count(*) OVER () AS n FROM t",
+        "SELECT k FROM t WHERE at > '${SECRET}'",
+        "SELECT k FROM t WHERE at > now() - INTERVAL '${SECRET}'",
+        "SELECT * FROM session(t, at, INTERVAL '5 seconds', ${SECRET})",
+        "SELECT * FROM session(${SECRET}, at, INTERVAL '5 seconds', k)",
+        "SELECT * FROM tumble(t, ${SECRET}, INTERVAL '5 seconds')",
+    ] {
+        let said = found_with_secret(sql);
+        assert!(!said.to_lowercase().contains("hunter"), "{sql}\n{said}");
+        assert!(said.contains("p.yaml:7:"), "{sql}\n{said}");
+    }
+}

@@ -46,7 +46,7 @@ impl Unit {
         }
     }
 
-    /// A whole number in this unit as µs since the epoch; `None` outside the years 1 to 9999.
+    /// A whole number in this unit as µs since the epoch; `None` outside of [`RANGE`].
     #[inline]
     pub fn micros(self, number: i64) -> Option<i64> {
         let micros = match self {
@@ -68,12 +68,16 @@ impl Unit {
 
 #[cold]
 pub(crate) fn out_of_range(text: &str) -> Box<Fault> {
-    Fault::out_of_range("timestamp, which holds the years 1 to 9999", text)
+    Fault::out_of_range("timestamp, which holds 0001-01-01 to 9999-12-30", text)
 }
 
 /// RFC 3339 text as µs since the epoch; what is finer is cut off.
 pub(crate) fn timestamp(text: &str) -> Outcome<i64> {
     let parsed: Timestamp = TIMES.parse_timestamp(text).map_err(|_| {
+        // The last hours of the year 9999 are well written, and still beyond.
+        if TIMES.parse_pieces(text).is_ok_and(|parts| parts.time().is_some() && parts.offset().is_some()) {
+            return out_of_range(text);
+        }
         Fault::wrong_format("timestamp as a number or RFC 3339 text with an offset, such as 2026-01-31T12:00:00Z", text)
     })?;
     let micros = parsed.as_nanosecond().div_euclid(1_000);

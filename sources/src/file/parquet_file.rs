@@ -10,11 +10,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use jarvis_runtime::arrival::{Decoded, RowError};
 use jarvis_runtime::kinds::{BoundedSource, Chunk};
+use jarvis_runtime::panics;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
     RowSelector,
 };
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -121,9 +123,17 @@ pub(crate) fn infer_schema(path: &Path) -> Result<SchemaRef, OpenError> {
 
 fn load(path: &Path) -> Result<(ReadAt, ArrowReaderMetadata), OpenError> {
     let file = ReadAt::open(path).map_err(|error| OpenError::Io { path: path.to_owned(), error })?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        .map_err(|error| OpenError::Parquet { path: path.to_owned(), error: error.to_string() })?;
+    let metadata = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
+        .map_err(|error| OpenError::Parquet { path: path.to_owned(), error })?;
     Ok((file, metadata))
+}
+
+/// The parquet crate panics at some files that are damaged; to whoever reads one that is an error like others.
+fn guarded<T, E: ToString>(read: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("the file is damaged: {}", panics::message(panic))),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,7 +152,7 @@ impl BoundedSource for ParquetFile {
     }
 
     fn decode(&self, chunk: &Chunk) -> Decoded {
-        match self.read(chunk) {
+        match guarded(|| self.read(chunk)) {
             Ok(batch) => self.conform.apply(&batch),
             Err(error) => {
                 let rows = format!("rows {} to {}", chunk.start, chunk.end);

@@ -13,8 +13,8 @@ use jarvis_runtime::kinds::{Closed, Feed, LiveSource};
 use jarvis_runtime::mqtt_settings::{BrokerSettings, Security};
 use jarvis_runtime::topic::TopicPattern;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, Publish, QoS,
-    SubAck, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS, SubAck,
+    SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -332,11 +332,9 @@ impl Inbox {
         if events.network.is_none() || self.client.try_disconnect().is_err() {
             return;
         }
-        while let Ok(event) = events.poll().await {
-            if event == Event::Outgoing(Outgoing::Disconnect) {
-                return;
-            }
-        }
+        // Until the broker has closed the connection: who closes it while the broker still sends has it reset, and the
+        // broker may then never read the last acknowledgements.
+        while events.poll().await.is_ok() {}
     }
 }
 

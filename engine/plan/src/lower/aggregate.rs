@@ -1,8 +1,8 @@
 //! `GROUP BY`.
 
 use super::*;
-use datafusion::logical_expr::Aggregate as AggregatePlan;
 use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate as AggregatePlan, GroupingSet};
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, plan: &AggregatePlan) -> Result<Lowered> {
@@ -11,7 +11,7 @@ impl Lowering<'_> {
         let width = schema.fields().len();
         let group_windows: Vec<Option<Window>> =
             plan.group_expr.iter().map(|e| self.window_of(e, schema, &input)).collect();
-        let expiring = group_windows.iter().position(|w| w.is_some_and(|w| w.to_end > 0));
+        let expiring = group_windows.iter().position(Option::is_some);
         let (input, expire) = match (input.retire, expiring) {
             (Some(retire), Some(key)) => {
                 let after = group_windows[key].map_or(0, |w| w.to_end) + retire.after;
@@ -21,12 +21,21 @@ impl Lowering<'_> {
         };
         let calls = plan.aggr_expr.iter().map(unalias).collect::<Result<Vec<_>>>()?;
         let mut wanted: Vec<Expr> = plan.group_expr.clone();
-        if let Some(set) = wanted.iter().find(|e| matches!(e, Expr::GroupingSet(_))) {
-            return refuse(
-                format!("{set} is not kept up to date"),
+        if let Some(set) = wanted.iter().find_map(|e| if let Expr::GroupingSet(set) = e { Some(set) } else { None }) {
+            let word = match set {
+                GroupingSet::Rollup(_) => "ROLLUP",
+                GroupingSet::Cube(_) => "CUBE",
+                GroupingSet::GroupingSets(_) => "GROUPING SETS",
+            };
+            // Those who write it in another way than with one space in between are pointed at its first word.
+            let first = word.split(' ').next().unwrap_or(word);
+            return Err(Refusal::new(
+                format!("{word} is not kept up to date"),
                 "write one query for each grouping, joined by UNION ALL",
-                "GROUPING",
-            );
+            )
+            .at(word)
+            .at(first)
+            .into_error());
         }
         for call in &calls {
             wanted.extend(arguments(call));

@@ -1,7 +1,11 @@
 //! Conditions: plain ones become filters, those on `now()` become bounds in time.
 
+use super::project::column_of;
 use super::*;
+use crate::functions::constant_micros;
 use crate::now::{Bounds, mentions_now};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Filter, Operator};
 
@@ -37,11 +41,7 @@ impl Lowering<'_> {
         let mut bounds = Bounds::default();
         for condition in timed {
             if bounds.add(condition).is_none() {
-                return refuse(
-                    format!("this condition on now() cannot be kept up to date: {condition}"),
-                    "compare a timestamp with now() plus or minus a constant interval without months, and join conditions by AND; for OR write two queries with UNION",
-                    "now",
-                );
+                return Err(unbounded(condition).into_error());
             }
         }
         if bounds.from.iter().chain(&bounds.until).any(|b| b.column_refs().is_empty()) {
@@ -55,12 +55,26 @@ impl Lowering<'_> {
         self.bounded(lowered, bounds, schema)
     }
 
+    /// A view that looks back for longer than its stream retains rows sees less than it says.
+    fn warn_of_retention(&mut self, lowered: &Lowered, retire: Retire, bounds: &Bounds, schema: &DFSchema) {
+        let looks_back = bounds.until.iter().filter_map(|b| after_event_time(b, lowered, schema)).min();
+        let Some(looks_back) = looks_back.and_then(|b| u64::try_from(b).ok()).filter(|b| *b > retire.after + 1) else {
+            return;
+        };
+        let shown = |micros: u64| jarvis_spec::duration::format(std::time::Duration::from_micros(micros));
+        let message =
+            format!("this looks back {}, but rows leave their source after {}", shown(looks_back), shown(retire.after));
+        let help = "give the source a longer `retain`, or look back for less";
+        self.warnings.push(Refusal::new(message, help).at("now"));
+    }
+
     /// One temporal filter for the bounds and the retention.
     fn bounded(&mut self, lowered: Lowered, bounds: Bounds, schema: &DFSchema) -> Result<Lowered> {
         let width = schema.fields().len();
         let compile = |list: &[Expr]| list.iter().map(|e| physical(e, schema)).collect::<Result<Vec<_>>>();
         let (from, mut until) = (compile(&bounds.from)?, compile(&bounds.until)?);
         if let Some(retire) = lowered.retire {
+            self.warn_of_retention(&lowered, retire, &bounds, schema);
             let by_name = unique_schema(self.graph.schema(lowered.node))?;
             until.push(physical(&self.retire_bound(lowered.node, retire), &by_name)?);
         }
@@ -69,6 +83,56 @@ impl Lowering<'_> {
         let kept: SchemaRef = Arc::new(self.graph.schema(lowered.node).project(&(0..width).collect::<Vec<_>>())?);
         let node = self.add(Op::Temporal { input: lowered.node, from, until, keep: width, hold: None }, kept, "until");
         Ok(Lowered { node, append_only, punctual, retire: None, ..lowered })
+    }
+}
+
+/// Why a condition on `now()` is no bound in time.
+fn unbounded(condition: &Expr) -> Refusal {
+    let has = |wanted: &dyn Fn(&Expr) -> bool| condition.exists(|e| Ok(wanted(e))).unwrap_or(false);
+    let months = |e: &Expr| match e {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) => i.months != 0,
+        Expr::Literal(ScalarValue::IntervalYearMonth(Some(months)), _) => *months != 0,
+        _ => false,
+    };
+    if has(&months) {
+        let refusal = Refusal::new(
+            "months and years differ in length, so this condition on now() is no fixed bound",
+            "count in days: now() - INTERVAL '30 days'",
+        );
+        return ["month", "months", "mon", "mons", "year", "years", "now"].into_iter().fold(refusal, Refusal::at);
+    }
+    if has(&|e| matches!(e, Expr::BinaryExpr(b) if b.op == Operator::Or)) {
+        return Refusal::new(
+            "a condition on now() with OR is not kept up to date: a row's life has one beginning and one end",
+            "join conditions by AND, or write two queries and join them by UNION",
+        )
+        .at("now");
+    }
+    Refusal::new(
+        "this condition on now() cannot be kept up to date",
+        "compare a timestamp with now() plus or minus a constant interval, as at > now() - INTERVAL '30 seconds'",
+    )
+    .at("now")
+}
+
+/// How long after its event time a bound lets a row go, µs.
+fn after_event_time(bound: &Expr, lowered: &Lowered, schema: &DFSchema) -> Option<i64> {
+    match bound {
+        Expr::Cast(c) => after_event_time(&c.expr, lowered, schema),
+        Expr::Column(_) => column_of(bound, schema).filter(|c| lowered.times.contains(c)).map(|_| 0),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let constant = match &**right {
+                Expr::Literal(ScalarValue::Int64(Some(micros)), _) => *micros,
+                other => constant_micros(other)?,
+            };
+            let before = after_event_time(left, lowered, schema)?;
+            match op {
+                Operator::Plus => before.checked_add(constant),
+                Operator::Minus => before.checked_sub(constant),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 

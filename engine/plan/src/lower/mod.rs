@@ -12,7 +12,7 @@ mod rank;
 
 use crate::functions::TIMESTAMP;
 use crate::graph::*;
-use crate::refusal::refuse;
+use crate::refusal::{Refusal, refuse};
 use crate::table_functions::SessionCall;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result};
@@ -72,6 +72,8 @@ pub(crate) struct Lowered {
     /// Plan columns that hold the event time.
     pub times: Vec<usize>,
     pub windows: HashMap<usize, Window>,
+    /// Plan columns that hold lists of the starts of windows, as `hop` gives them.
+    pub hops: HashMap<usize, Window>,
 }
 
 impl Lowered {
@@ -84,6 +86,7 @@ impl Lowered {
             lateness: None,
             times: vec![],
             windows: HashMap::new(),
+            hops: HashMap::new(),
         }
     }
 }
@@ -115,6 +118,8 @@ pub struct Lowering<'a> {
     limit: Option<(usize, Option<usize>)>,
     /// Names that projections on the way down give to columns below them: (name, of), projection by projection.
     aliases: Vec<Vec<(String, String)>>,
+    /// What is probably not meant.
+    pub warnings: Vec<Refusal>,
 }
 
 impl<'a> Lowering<'a> {
@@ -136,6 +141,7 @@ impl<'a> Lowering<'a> {
             rank_bounds: vec![],
             limit: None,
             aliases: vec![],
+            warnings: vec![],
         }
     }
 
@@ -203,6 +209,13 @@ impl<'a> Lowering<'a> {
                 "bound the recursion and write it as joins",
                 "RECURSIVE",
             ),
+            LogicalPlan::Subquery(_) => Err(Refusal::new(
+                "a query that is asked again for every row is not kept up to date in this form",
+                "join on equal columns; for the items of a list write SELECT id, unnest(list) AS item",
+            )
+            .at("LATERAL")
+            .at("UNNEST")
+            .into_error()),
             other => refuse(format!("{} is not a query over streams", other.display()), "write one SELECT", ""),
         }
     }
@@ -297,11 +310,7 @@ impl<'a> Lowering<'a> {
 
     fn distinct(&mut self, distinct: &datafusion::logical_expr::Distinct) -> Result<Lowered> {
         let datafusion::logical_expr::Distinct::All(input) = distinct else {
-            return refuse(
-                "DISTINCT ON is not kept up to date in this form",
-                "use first_value(x ORDER BY ...) with GROUP BY",
-                "DISTINCT",
-            );
+            return refuse("DISTINCT ON is not kept up to date in this form", "use row_number()", "DISTINCT");
         };
         let width = input.schema().fields().len();
         let lowered = self.plan(input)?;
@@ -387,6 +396,7 @@ fn from_stream(stream: &StreamInfo) -> Lowered {
         lateness: stream.lateness,
         times: stream.time.into_iter().collect(),
         windows: stream.windows.clone(),
+        hops: HashMap::new(),
     }
 }
 
@@ -421,11 +431,13 @@ pub(crate) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
         return refuse(format!("{name}() gives another value at each call"), help, &name);
     }
     if let Some(word) = subquery_in(expr) {
-        return refuse(
+        return Err(Refusal::new(
             "a subquery in this place is not kept up to date",
             "use it as a condition of WHERE, joined by AND; or LEFT JOIN the query and ask whether its column IS NULL",
-            word,
-        );
+        )
+        .at(word)
+        .at("SELECT")
+        .into_error());
     }
     let expr = fixed_intervals(expr.clone(), schema)?;
     create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
@@ -465,7 +477,8 @@ fn subquery_in(expr: &Expr) -> Option<&'static str> {
         found = match e {
             Expr::Exists(_) => Some("EXISTS"),
             Expr::InSubquery(_) => Some("IN"),
-            Expr::ScalarSubquery(_) | Expr::SetComparison(_) => Some("SELECT"),
+            // The first SELECT is that of the query itself.
+            Expr::ScalarSubquery(_) | Expr::SetComparison(_) => Some("(SELECT"),
             _ => None,
         };
         Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

@@ -14,10 +14,13 @@ impl Lowering<'_> {
         let mut project = projection.expr.iter().map(|e| physical(e, input_schema)).collect::<Result<Vec<_>>>()?;
         let mut fields: Vec<Field> =
             loose(projection.schema.as_arrow()).fields().iter().map(|f| f.as_ref().clone()).collect();
-        let (mut windows, mut times) = (HashMap::new(), vec![]);
+        let (mut windows, mut hops, mut times) = (HashMap::new(), HashMap::new(), vec![]);
         for (i, expr) in projection.expr.iter().enumerate() {
             if let Some(window) = self.window_of(expr, input_schema, &input) {
                 windows.insert(i, window);
+            }
+            if let Some(window) = hop_of(expr, input_schema, &input) {
+                hops.insert(i, window);
             }
             if let Some(c) = column_of(expr, input_schema)
                 && input.times.contains(&c)
@@ -36,14 +39,15 @@ impl Lowering<'_> {
         };
         let schema = Arc::new(Schema::new(fields));
         let node = self.add(Op::Map { input: input.node, filter: None, project: Some(project) }, schema, "project");
-        Ok(Lowered { node, retire, windows, times, ..input })
+        Ok(Lowered { node, retire, windows, hops, times, ..input })
     }
 
     /// What an expression has to do with a window: a window's column, `tumble(event time, size)`, or that plus a constant.
     pub(super) fn window_of(&self, expr: &Expr, schema: &DFSchema, input: &Lowered) -> Option<Window> {
         match expr {
             Expr::Alias(a) => self.window_of(&a.expr, schema, input),
-            Expr::Cast(c) => self.window_of(&c.expr, schema, input),
+            // As another type it is another moment, or of another unit.
+            Expr::Cast(c) if *c.field.data_type() == TIMESTAMP => self.window_of(&c.expr, schema, input),
             Expr::Column(_) => input.windows.get(&column_of(expr, schema)?).copied(),
             Expr::ScalarFunction(f) if f.func.name() == "tumble" => {
                 let time = column_of(f.args.first()?, schema)?;
@@ -86,25 +90,24 @@ impl Lowering<'_> {
         fields.extend(node_schema.fields().iter().skip(width).map(|f| f.as_ref().clone()));
         let mut windows = input.windows.clone();
         windows.remove(column);
-        if let Some(size) = self.hop_size(&unnest.input, *column) {
-            windows.insert(*column, Window { to_end: size, lateness: input.lateness });
-        }
+        let mut hops = input.hops.clone();
+        windows.extend(hops.remove(column).map(|window| (*column, window)));
         let node = self.add(Op::Unnest { input: input.node, column: *column }, Arc::new(Schema::new(fields)), "unnest");
-        Ok(Lowered { node, windows, ..input })
+        Ok(Lowered { node, windows, hops, ..input })
     }
+}
 
-    /// The size of the windows if a column of the plan is `hop(event time, slide, size)`.
-    fn hop_size(&self, plan: &LogicalPlan, column: usize) -> Option<u64> {
-        let LogicalPlan::Projection(p) = plan else { return None };
-        let mut expr = p.expr.get(column)?;
-        while let Expr::Alias(a) = expr {
-            expr = &a.expr;
+/// What `hop(event time, slide, size)` has to do with windows.
+fn hop_of(expr: &Expr, schema: &DFSchema, input: &Lowered) -> Option<Window> {
+    match expr {
+        Expr::Alias(a) => hop_of(&a.expr, schema, input),
+        Expr::Column(_) => input.hops.get(&column_of(expr, schema)?).copied(),
+        Expr::ScalarFunction(f) if f.func.name() == "hop" => {
+            let time = column_of(f.args.first()?, schema)?;
+            let size = u64::try_from(constant_micros(f.args.get(2)?)?).ok()?;
+            input.times.contains(&time).then_some(Window { to_end: size, lateness: input.lateness })
         }
-        match expr {
-            Expr::ScalarFunction(f) if f.func.name() == "hop" => u64::try_from(constant_micros(f.args.get(2)?)?).ok(),
-            Expr::Column(c) => self.hop_size(&p.input, p.input.schema().index_of_column(c).ok()?),
-            _ => None,
-        }
+        _ => None,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::project::column_of;
 use super::*;
-use crate::refusal::Refusal;
 use datafusion::logical_expr::{FetchType, Limit, SkipType, Sort, SortExpr, Window as WindowPlan};
 
 impl Lowering<'_> {
@@ -130,10 +129,17 @@ impl Lowering<'_> {
 
     pub(super) fn window(&mut self, window: &WindowPlan) -> Result<Lowered> {
         let width = window.input.schema().fields().len();
+        if is_beside_another(&window.input) {
+            return refuse(
+                "several window functions in one query are not kept up to date",
+                "write one query for each, one around the other",
+                "OVER",
+            );
+        }
         let [expr] = window.window_expr.as_slice() else {
             return refuse(
                 "several window functions in one query are not kept up to date",
-                "write one query for each",
+                "write one query for each, one around the other",
                 "OVER",
             );
         };
@@ -176,6 +182,15 @@ impl Lowering<'_> {
             names.iter().find(|(alias, _)| alias == name).map_or(name, |(_, of)| of)
         });
         name == window
+    }
+}
+
+/// Whether a window function stands in the same SELECT as another one, which the plan has below it.
+fn is_beside_another(input: &LogicalPlan) -> bool {
+    match input {
+        LogicalPlan::Window(_) => true,
+        LogicalPlan::Projection(p) => is_beside_another(&p.input),
+        _ => false,
     }
 }
 

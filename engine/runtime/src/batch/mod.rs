@@ -5,6 +5,7 @@ pub mod feeder;
 mod sinks;
 mod worker;
 
+use crate::echoes::Echoes;
 use crate::kinds::SourcePlan;
 use crate::project::Project;
 use feeder::{Feeder, Source};
@@ -41,6 +42,7 @@ pub struct BatchReport {
 /// What the workers share.
 pub(crate) struct Run {
     pub graph: Graph,
+    pub echoes: Echoes,
     pub feeder: Mutex<Feeder>,
     /// Source → position in the graph's inputs.
     pub inputs: Vec<usize>,
@@ -98,6 +100,7 @@ pub fn run_batch(project: Project, options: &BatchOptions) -> anyhow::Result<Bat
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
     let run = Arc::new(Run {
         uses_clock: uses_clock(&compiled.graph),
+        echoes: Echoes::of(&compiled.graph),
         graph: compiled.graph,
         feeder: Mutex::new(Feeder::new(readers, options.tick, now)),
         inputs,
@@ -110,9 +113,9 @@ pub fn run_batch(project: Project, options: &BatchOptions) -> anyhow::Result<Bat
     if outcome.is_err() {
         run.stop.store(true, Ordering::SeqCst);
     }
-    let written = sink_thread.finish(outcome.is_ok());
+    // Workers know of a sink only that it takes nothing more; why, the sink says itself.
+    let rows_written = sink_thread.finish(outcome.is_ok())?;
     outcome?;
-    let rows_written = written?;
     let feeder = run.feeder.lock().map_err(|_| anyhow::anyhow!("a worker failed"))?;
     let samples = run.errors.samples.lock().map(|s| s.clone()).unwrap_or_default();
     Ok(BatchReport {
@@ -134,11 +137,7 @@ fn work(run: &Arc<Run>, sinks: &SinkThread, workers: usize) -> anyhow::Result<()
         let message = match result {
             Ok(Ok(())) => return,
             Ok(Err(e)) => format!("{e:#}"),
-            Err(panic) => panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()))
-                .unwrap_or_else(|| "a panic without a message".into()),
+            Err(panic) => crate::panics::message(panic),
         };
         if let Ok(mut failure) = shared.failure.lock() {
             failure.get_or_insert(message);

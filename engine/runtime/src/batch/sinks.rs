@@ -2,10 +2,14 @@
 
 use crate::closed::ClosedBatch;
 use crate::project::PlannedSink;
+use anyhow::Context;
+use futures::future::BoxFuture;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use tokio::runtime::Runtime;
 
 enum Message {
     Batch(usize, ClosedBatch),
@@ -54,8 +58,8 @@ impl SinkThread {
         // A thread that has failed no longer listens; its error comes below.
         let _ = self.sender.send(Message::End(complete));
         drop(self.sender);
-        if self.thread.join().is_err() {
-            anyhow::bail!("a sink failed");
+        if let Err(panic) = self.thread.join() {
+            anyhow::bail!("the sinks failed: {}", crate::panics::message(panic));
         }
         match self.error.lock().map_err(|_| anyhow::anyhow!("a sink failed"))?.take() {
             Some(error) => Err(error),
@@ -65,24 +69,34 @@ impl SinkThread {
 }
 
 fn write_all(mut sinks: Vec<PlannedSink>, receiver: &Receiver<Message>, rows: &AtomicU64) -> anyhow::Result<()> {
-    use anyhow::Context;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for sink in &mut sinks {
-        runtime.block_on(sink.plan.driver.open()).with_context(|| format!("the sink {}", sink.name))?;
+        run(&runtime, &sink.name, || sink.plan.driver.open())?;
     }
     while let Ok(message) = receiver.recv() {
         match message {
             Message::Batch(output, batch) => {
                 let sink = &mut sinks[output];
                 rows.fetch_add(batch.diffs.len() as u64, Ordering::Relaxed);
-                runtime.block_on(sink.plan.driver.write(&batch)).with_context(|| format!("the sink {}", sink.name))?;
+                run(&runtime, &sink.name, || sink.plan.driver.write(&batch))?;
             }
             Message::End(false) => return Ok(()),
             Message::End(true) => break,
         }
     }
     for sink in &mut sinks {
-        runtime.block_on(sink.plan.driver.finish()).with_context(|| format!("the sink {}", sink.name))?;
+        run(&runtime, &sink.name, || sink.plan.driver.finish())?;
     }
     Ok(())
+}
+
+/// One step of a sink; its error, or panic, under its name.
+fn run<'d>(
+    runtime: &Runtime,
+    sink: &str,
+    step: impl FnOnce() -> BoxFuture<'d, anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(step())));
+    let done = done.unwrap_or_else(|panic| Err(anyhow::anyhow!("it panicked: {}", crate::panics::message(panic))));
+    done.with_context(|| format!("the sink {sink}"))
 }

@@ -7,8 +7,8 @@ use crate::closed::ClosedBatch;
 use jarvis_dataflow::workers::Worker;
 use jarvis_dataflow::{Closed, Delta, Instance};
 use std::collections::BTreeMap;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Rows in the graph at which a worker stops reading until some are worked off.
@@ -35,8 +35,8 @@ pub(super) fn work(worker: &mut Worker, run: &Run, sinks: &Sender) -> anyhow::Re
             state.instance.remove(worker);
             return Ok(());
         }
-        let read = !state.is_full()? && state.read_chunk()?;
-        let end = state.advance()?;
+        let read = !state.is_full() && state.read_chunk();
+        let end = state.advance();
         let busy = worker.step();
         state.deliver(sinks)?;
         state.forget_finished();
@@ -50,30 +50,31 @@ pub(super) fn work(worker: &mut Worker, run: &Run, sinks: &Sender) -> anyhow::Re
 }
 
 impl<'r> State<'r> {
-    fn feeder(&self) -> anyhow::Result<MutexGuard<'r, super::Feeder>> {
-        self.run.feeder.lock().map_err(|_| anyhow::anyhow!("another worker failed"))
+    fn feeder(&self) -> MutexGuard<'r, super::Feeder> {
+        // A worker that panicked while it held the feeder ends the run, and says why: the others need not.
+        self.run.feeder.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Whether enough rows wait that can be finished without reading more.
-    fn is_full(&self) -> anyhow::Result<bool> {
+    fn is_full(&self) -> bool {
         if self.rows < IN_FLIGHT {
-            return Ok(false);
+            return false;
         }
-        let low = self.feeder()?.low();
-        Ok(self.in_flight.keys().next().is_some_and(|first| low.is_none_or(|low| *first < low)))
+        let low = self.feeder().low();
+        self.in_flight.keys().next().is_some_and(|first| low.is_none_or(|low| *first < low))
     }
     /// Decodes one chunk, if there is one; returns whether there was.
-    fn read_chunk(&mut self) -> anyhow::Result<bool> {
-        let mut feeder = self.feeder()?;
+    fn read_chunk(&mut self) -> bool {
+        let mut feeder = self.feeder();
         let Some((source, chunk)) = feeder.claim() else {
             let rest = feeder.settle_end();
             drop(feeder);
             self.feed(rest);
-            return Ok(false);
+            return false;
         };
         let reader = feeder.sources[source].reader.clone();
         drop(feeder);
         let decoded = reader.decode(&chunk);
-        let mut feeder = self.feeder()?;
+        let mut feeder = self.feeder();
         let admitted = feeder.admit(source, &chunk, decoded);
         let errors = std::mem::take(&mut feeder.errors);
         drop(feeder);
@@ -84,7 +85,7 @@ impl<'r> State<'r> {
             self.feed_error(row, 1);
         }
         self.feed(admitted);
-        Ok(true)
+        true
     }
     fn feed(&mut self, admitted: Vec<Admitted>) {
         for Admitted { source, delta, place } in admitted {
@@ -107,8 +108,8 @@ impl<'r> State<'r> {
         self.instance.feed(0, Delta::new(rows, vec![time], vec![diff]), 0);
     }
     /// Promises what can be promised; returns the end of the run once everything has been fed.
-    fn advance(&mut self) -> anyhow::Result<Option<u64>> {
-        let feeder = self.feeder()?;
+    fn advance(&mut self) -> Option<u64> {
+        let feeder = self.feeder();
         let low = feeder.low();
         let floors: Vec<Option<u64>> = (0..feeder.sources.len()).map(|s| feeder.floor(s)).collect();
         let end = feeder.end();
@@ -119,7 +120,7 @@ impl<'r> State<'r> {
         }
         let bound = low.unwrap_or(end);
         if self.run.uses_clock {
-            self.strike(bound, tick)?;
+            self.strike(bound, tick);
         } else {
             self.instance.advance_clock(bound);
         }
@@ -129,16 +130,16 @@ impl<'r> State<'r> {
         }
         // All is fed once every source is over; the clock may still have to catch up.
         let caught_up = !self.run.uses_clock || self.struck >= end / tick * tick;
-        Ok((low.is_none() && caught_up).then_some(end))
+        (low.is_none() && caught_up).then_some(end)
     }
     /// Lets the clock strike the ticks up to `bound`, leaving out those at which nothing can happen.
-    fn strike(&mut self, bound: u64, tick: u64) -> anyhow::Result<()> {
+    fn strike(&mut self, bound: u64, tick: u64) {
         let target = bound / tick * tick;
         for _ in 0..1024 {
             if self.struck >= target {
-                return Ok(());
+                return;
             }
-            let rows = self.feeder()?.next_tick(self.struck).unwrap_or(u64::MAX);
+            let rows = self.feeder().next_tick(self.struck).unwrap_or(u64::MAX);
             let grid = (self.struck / tick + 1) * tick;
             if rows <= target && (rows <= grid || self.struck == 0) {
                 self.instance.tick(rows);
@@ -147,7 +148,7 @@ impl<'r> State<'r> {
             }
             // Nothing comes in for a while: the next thing to happen is what falls due, known once all before is done.
             if !self.instance.is_done(self.struck) {
-                return Ok(());
+                return;
             }
             let wake = self.instance.next_wake();
             let due = if wake > self.struck { wake.div_ceil(tick).saturating_mul(tick) } else { u64::MAX };
@@ -160,7 +161,6 @@ impl<'r> State<'r> {
                 self.struck = next;
             }
         }
-        Ok(())
     }
     fn forget_finished(&mut self) {
         while let Some(first) = self.in_flight.first_entry() {
@@ -182,28 +182,37 @@ impl<'r> State<'r> {
             if e.diff > 0 {
                 self.run.errors.add(&e.step, e.code, &e.message, &e.input, e.on_error);
             }
-            if e.on_error != jarvis_spec::OnError::Drop {
+            if e.on_error != jarvis_spec::OnError::Drop && !self.run.echoes.holds(&e) {
                 self.feed_error([e.step, e.code.into(), e.message, e.input], e.diff);
             }
         }
         Ok(())
     }
-    /// The last tick, at the latest event time.
+    /// The last tick, at the latest event time, and what it leaves to be told.
     fn finish(mut self, worker: &mut Worker, end: u64, sinks: &Sender) -> anyhow::Result<()> {
         let end = end.max(1);
         self.instance.close(end);
-        loop {
-            if self.run.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let done = self.instance.is_done(end);
+        self.deliver_until(end, worker, sinks)?;
+        // What failed in the last tick is a row of `system.errors` after it; the clock does not strike again for that.
+        let after = end + 1;
+        self.instance.advance_clock(after + 1);
+        for input in 0..self.run.graph.inputs.len() {
+            self.instance.advance_input(input, after + 1);
+        }
+        self.deliver_until(after, worker, sinks)?;
+        self.instance.remove(worker);
+        Ok(())
+    }
+    /// Hands on what comes until everything at `time` is out, or the run has failed.
+    fn deliver_until(&mut self, time: u64, worker: &mut Worker, sinks: &Sender) -> anyhow::Result<()> {
+        while !self.run.stop.load(Ordering::Relaxed) {
+            let done = self.instance.is_done(time);
             self.deliver(sinks)?;
             if done {
                 break;
             }
             worker.step_or_park(Some(Duration::from_millis(1)));
         }
-        self.instance.remove(worker);
         Ok(())
     }
 }

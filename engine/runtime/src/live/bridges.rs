@@ -3,7 +3,9 @@
 use crate::arrival::Arrival;
 use crate::closed::ClosedBatch;
 use crate::kinds::{Feed, LiveSource, SinkDriver, StreamSpec};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -33,17 +35,19 @@ impl SourceTask {
     ) -> Self {
         let name = spec.name.clone();
         let feed = Feed { stream: spec, sender, index: number };
-        let task = tokio::spawn(async move {
-            if let Err(error) = source.run(feed).await.with_context(|| format!("the source {name}")) {
-                // Nobody listens only when the run is over.
-                let _ = fatal.send(error);
-            }
-        });
+        let task = supervised(format!("the source {name}"), async move { source.run(feed).await }, fatal);
         SourceTask { number, fingerprint, task: Some(task) }
     }
     /// A source that has been read to its end.
     pub fn read(number: usize, fingerprint: String) -> Self {
         SourceTask { number, fingerprint, task: None }
+    }
+    /// Waits until a source that has seen its feed close has ended.
+    pub async fn ended(mut self) {
+        if let Some(task) = &mut self.task {
+            // What went wrong has been told to the run.
+            let _ = task.await;
+        }
     }
 }
 
@@ -53,6 +57,22 @@ impl Drop for SourceTask {
             task.abort();
         }
     }
+}
+
+/// Starts a task of a source or a sink; its error ends the run, and so does a panic.
+fn supervised(
+    what: String,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    fatal: Fatal,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let ended = AssertUnwindSafe(work).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|panic| Err(anyhow!("it panicked: {}", crate::panics::message(panic))));
+        if let Err(error) = ended.with_context(|| what) {
+            // Nobody listens only when the run is over.
+            let _ = fatal.send(error);
+        }
+    })
 }
 
 /// Batches that may wait for a sink before the conductor waits.
@@ -71,20 +91,19 @@ impl SinkTask {
         let (sender, mut batches) = mpsc::channel::<ClosedBatch>(QUEUE);
         let written = Arc::new(AtomicU64::new(0));
         let count = written.clone();
-        let task = tokio::spawn(async move {
-            let work = async {
-                driver.open().await?;
-                while let Some(batch) = batches.recv().await {
-                    driver.write(&batch).await?;
-                    count.fetch_add(batch.diffs.len() as u64, Ordering::Relaxed);
-                }
-                driver.finish().await
-            };
-            if let Err(error) = work.await.with_context(|| format!("the sink {name}")) {
-                // Nobody listens only when the run is over.
-                let _ = fatal.send(error);
+        let work = async move {
+            driver.open().await?;
+            loop {
+                let next = tokio::select! {
+                    next = batches.recv() => next,
+                    error = driver.failed() => return Err(error),
+                };
+                let Some(batch) = next else { return driver.finish().await };
+                driver.write(&batch).await?;
+                count.fetch_add(batch.diffs.len() as u64, Ordering::Relaxed);
             }
-        });
+        };
+        let task = supervised(format!("the sink {name}"), work, fatal);
         SinkTask { fingerprint, sender, task, written }
     }
     /// Hands a batch over; waits while the queue is full. False when the sink has failed.
@@ -97,7 +116,7 @@ impl SinkTask {
     /// Lets the sink write what it has, and waits for it.
     pub async fn finish(self) {
         drop(self.sender);
-        // A sink that panicked has nothing left to finish.
+        // What went wrong has been told to the run.
         let _ = self.task.await;
     }
 }

@@ -2,6 +2,7 @@
 
 use super::LiveOptions;
 use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
+use super::ending::give;
 use super::history::History;
 use super::intake::Gate;
 use super::views::View;
@@ -9,21 +10,25 @@ use crate::arrival::Arrival;
 use crate::closed::ClosedBatch;
 use crate::cluster::{Cluster, Rows, TickResult};
 use crate::control::{Control, StreamStatus, Tap};
+use crate::echoes::Echoes;
 use crate::project::Project;
+use anyhow::{Context, anyhow};
 use arrow::datatypes::SchemaRef;
 use jarvis_dataflow::Delta;
-use jarvis_plan::Graph;
+use jarvis_plan::compile::{ERRORS, errors_schema};
 use jarvis_spec::OnError;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Rows taken into one tick at most.
 const TICK_ROWS: usize = 50_000;
 /// How long an error of a source stays in `system.errors`.
 const ERRORS_KEPT: Duration = Duration::from_secs(3600);
+/// How many of them stay there: a device that sends nothing but nonsense must not fill the memory.
+const MOST_ERRORS: usize = 100_000;
 
 /// A source as the conductor sees it.
 pub(super) struct Entry {
@@ -57,7 +62,7 @@ struct Listener {
 
 pub(super) struct Conductor {
     pub options: LiveOptions,
-    pub graph: Arc<Graph>,
+    pub echoes: Echoes,
     pub cluster: Cluster,
     pub sources: BTreeMap<usize, Entry>,
     pub sinks: HashMap<String, (String, SinkTask)>,
@@ -65,16 +70,21 @@ pub(super) struct Conductor {
     pub sender: mpsc::Sender<(usize, Arrival)>,
     pub fatal: Fatal,
     pub next_number: usize,
-    arrivals: Arrivals,
-    failures: mpsc::UnboundedReceiver<anyhow::Error>,
+    pub arrivals: Arrivals,
+    pub failures: mpsc::UnboundedReceiver<anyhow::Error>,
     listeners: Vec<Listener>,
     pub last: u64,
     pub wake: u64,
     /// Rows of `system.errors` for the next tick.
-    errors: Vec<([String; 4], i64)>,
+    pub errors: Vec<([String; 4], i64)>,
+    /// What `system.errors` holds.
+    all_errors: View,
+    errors_told: u64,
     /// Source errors that will be taken back.
     kept_errors: VecDeque<(u64, [String; 4])>,
     sampled: Instant,
+    /// The end was asked for.
+    pub stopping: watch::Receiver<bool>,
 }
 
 pub(super) fn now() -> u64 {
@@ -82,14 +92,19 @@ pub(super) fn now() -> u64 {
 }
 
 impl Conductor {
-    pub async fn start(project: Project, options: LiveOptions) -> anyhow::Result<Self> {
+    pub async fn start(
+        project: Project,
+        options: LiveOptions,
+        stopping: watch::Receiver<bool>,
+    ) -> anyhow::Result<Self> {
         let (sender, arrivals) = mpsc::channel(1024);
         let (fatal, failures) = mpsc::unbounded_channel();
         let (graph, outlets) = super::reload::outlets(&project);
-        let cluster = Cluster::start(graph.clone(), options.workers)?;
+        let echoes = Echoes::of(&graph);
+        let cluster = Cluster::start(graph, options.workers)?;
         let mut conductor = Conductor {
             options,
-            graph,
+            echoes,
             cluster,
             sources: BTreeMap::new(),
             sinks: HashMap::new(),
@@ -103,8 +118,11 @@ impl Conductor {
             last: 0,
             wake: u64::MAX,
             errors: vec![],
+            all_errors: View::new(errors_schema()),
+            errors_told: 0,
             kept_errors: VecDeque::new(),
             sampled: Instant::now(),
+            stopping,
         };
         let tables = conductor.install(project)?;
         conductor.tick(tables).await?;
@@ -114,24 +132,34 @@ impl Conductor {
     /// The loop of the run.
     pub async fn run(mut self, mut control: mpsc::Receiver<Control>) -> anyhow::Result<()> {
         loop {
-            let mut arrived = vec![];
-            let rest = self.rest();
-            tokio::select! {
-                biased;
-                Some(error) = self.failures.recv() => return self.stop(Some(error)).await,
-                request = control.recv() => match request {
-                    None | Some(Control::Stop) => return self.stop(None).await,
-                    Some(request) => self.answer(request).await?,
-                },
-                Some(first) = self.arrivals.recv() => arrived.push(first),
-                _ = tokio::time::sleep(rest) => {}
+            match self.turn(&mut control).await {
+                Ok(true) => {}
+                Ok(false) => return self.stop(None).await,
+                Err(error) => return self.stop(Some(error)).await,
             }
-            self.drain(&mut arrived);
-            if !arrived.is_empty() || self.is_due() {
-                self.tick(arrived).await?;
-            }
-            self.sample()?;
         }
+    }
+
+    /// What comes next, be it a request, rows or the clock. False: the end was asked for.
+    async fn turn(&mut self, control: &mut mpsc::Receiver<Control>) -> anyhow::Result<bool> {
+        let mut arrived = vec![];
+        let rest = self.rest();
+        tokio::select! {
+            biased;
+            Some(error) = self.failures.recv() => return Err(error),
+            request = control.recv() => match request {
+                None | Some(Control::Stop) => return Ok(false),
+                Some(request) => self.answer(request).await?,
+            },
+            Some(first) = self.arrivals.recv() => arrived.push(first),
+            _ = tokio::time::sleep(rest) => {}
+        }
+        self.drain(&mut arrived);
+        if !arrived.is_empty() || self.is_due() {
+            self.tick(arrived).await?;
+        }
+        self.sample()?;
+        Ok(true)
     }
 
     /// How long nothing is due.
@@ -147,7 +175,7 @@ impl Conductor {
     fn is_due(&self) -> bool {
         !self.errors.is_empty() || self.rest().is_zero()
     }
-    fn drain(&mut self, arrived: &mut Vec<(usize, Arrival)>) {
+    pub fn drain(&mut self, arrived: &mut Vec<(usize, Arrival)>) {
         let mut rows: usize = arrived.iter().map(|(_, a)| a.decoded.rows.num_rows()).sum();
         while rows < TICK_ROWS {
             let Ok(next) = self.arrivals.try_recv() else { return };
@@ -201,19 +229,33 @@ impl Conductor {
 
     /// Feeds `system.errors` with what failed since the last tick, and takes back what is old.
     fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
-        while self.kept_errors.front().is_some_and(|(until, _)| *until <= time) {
-            if let Some((_, row)) = self.kept_errors.pop_front() {
-                self.errors.push((row, -1));
-            }
+        let too_many = self.kept_errors.len().saturating_sub(MOST_ERRORS);
+        let too_old = self.kept_errors.iter().take_while(|(until, _)| *until <= time).count();
+        for (_, row) in self.kept_errors.drain(..too_many.max(too_old)) {
+            self.errors.push((row, -1));
         }
+        if let Some(new) = self.new_errors(time) {
+            listen(&mut self.listeners, ERRORS, &new.delta);
+            rows[0].push(new);
+        }
+    }
+
+    /// The rows that `system.errors` gains and loses at `time`.
+    pub fn new_errors(&mut self, time: u64) -> Option<Rows> {
         if self.errors.is_empty() {
-            return;
+            return None;
         }
         let (list, diffs): (Vec<[String; 4]>, Vec<i64>) = std::mem::take(&mut self.errors).into_iter().unzip();
-        let n = diffs.len();
-        let delta = Delta::new(super::errors::batch(&list), vec![time; n], diffs);
-        listen(&mut self.listeners, jarvis_plan::compile::ERRORS, &delta);
-        rows[0].push(Rows { input: 0, delta, place: 0 });
+        let delta = Delta::new(super::errors::batch(&list), vec![time; diffs.len()], diffs);
+        self.all_errors.apply(&delta.rows, &delta.diffs);
+        self.errors_told += delta.len() as u64;
+        Some(Rows { input: 0, delta, place: 0 })
+    }
+
+    /// The graph has been replaced: its steps fail anew, and what sources could not read is still so.
+    pub fn begin_errors_anew(&mut self) {
+        self.all_errors = View::new(errors_schema());
+        self.errors = self.kept_errors.iter().map(|(_, row)| (row.clone(), 1)).collect();
     }
 
     async fn finish_tick(&mut self, result: TickResult) -> anyhow::Result<()> {
@@ -227,17 +269,18 @@ impl Conductor {
                 OnError::Fail if e.diff > 0 => {
                     anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input)
                 }
+                _ if self.echoes.holds(&e) => {}
                 _ => self.errors.push(([e.step, e.code.to_string(), e.message, e.input], e.diff)),
             }
         }
         for closed in result.outputs {
-            self.put_out(closed.output, closed.delta).await;
+            self.put_out(closed.output, closed.delta).await?;
         }
         Ok(())
     }
 
     /// Gives changes of one outlet to its view, its sinks and those who listen.
-    pub async fn put_out(&mut self, output: usize, delta: Delta) {
+    async fn put_out(&mut self, output: usize, delta: Delta) -> anyhow::Result<()> {
         let outlet = &mut self.outlets[output];
         outlet.view.apply(&delta.rows, &delta.diffs);
         outlet.rows += delta.len() as u64;
@@ -247,11 +290,9 @@ impl Conductor {
         }
         for sink in &outlet.sinks {
             metrics::counter!("jarvis_rows_out_total", "stream" => sink.clone()).increment(delta.len() as u64);
-            if let Some((_, task)) = self.sinks.get(sink) {
-                // False: the sink has failed, and its error is on the way.
-                task.send(batch(&delta)).await;
-            }
+            give(&self.sinks, sink, &delta, &self.stopping, &mut self.failures).await?;
         }
+        Ok(())
     }
 
     async fn answer(&mut self, request: Control) -> anyhow::Result<()> {
@@ -259,23 +300,17 @@ impl Conductor {
         match request {
             Control::Stop => {}
             Control::Reload { project, reply } => {
-                let result = self.reload(*project).await;
-                let broken = result.as_ref().err().map(|e| format!("{e:#}"));
-                let _ = reply.send(result);
-                if let Some(message) = broken {
-                    tracing::error!("the changed pipelines were not taken over: {message}");
-                }
+                let result = self.reload(*project).await.context("the changed pipelines were not taken over");
+                let _ = reply.send(result.as_ref().map_err(|error| anyhow!("{error:#}")).copied());
+                result?;
             }
             Control::Tap { stream, reply } => {
                 let _ = reply.send(self.tap(&stream));
             }
             Control::Views { reply } => {
-                let _ = reply.send(
-                    self.outlets
-                        .iter()
-                        .flat_map(|o| o.names.iter().map(|(n, _)| (n.clone(), o.view.content())))
-                        .collect(),
-                );
+                let views = self.outlets.iter().flat_map(|o| o.names.iter().map(|(n, _)| (n.as_str(), &o.view)));
+                let views = views.chain([(ERRORS, &self.all_errors)]);
+                let _ = reply.send(views.map(|(name, view)| (name.to_owned(), view.content())).collect());
             }
             Control::Streams { reply } => {
                 let _ = reply.send(self.status());
@@ -290,9 +325,7 @@ impl Conductor {
     fn tap(&mut self, stream: &str) -> Option<Tap> {
         let (schema, now) = match self.outlets.iter().find(|o| o.names.iter().any(|(n, _)| n == stream)) {
             Some(outlet) => (outlet.view.schema().clone(), Some(outlet.view.content())),
-            None if stream == jarvis_plan::compile::ERRORS => {
-                (jarvis_plan::compile::errors_schema(), Some(self.errors_now()))
-            }
+            None if stream == ERRORS => (errors_schema(), Some(self.all_errors.content())),
             None => (self.sources.values().find(|s| s.name == stream)?.schema.clone(), None),
         };
         let (sender, changes) = mpsc::channel(1024);
@@ -300,10 +333,6 @@ impl Conductor {
         self.listeners.retain(|l| !l.sender.is_closed());
         self.listeners.push(Listener { stream: stream.to_string(), sender, missed: missed.clone() });
         Some(Tap { schema, now, changes, missed })
-    }
-    fn errors_now(&self) -> arrow::record_batch::RecordBatch {
-        let rows: Vec<[String; 4]> = self.kept_errors.iter().map(|(_, r)| r.clone()).collect();
-        super::errors::batch(&rows)
     }
 
     fn status(&self) -> Vec<StreamStatus> {
@@ -360,6 +389,17 @@ impl Conductor {
                 });
             }
         }
+        all.push(StreamStatus {
+            name: ERRORS.to_owned(),
+            role: "view",
+            kind: "system".to_owned(),
+            columns: columns(self.all_errors.schema()),
+            rows_in: 0,
+            rows_out: self.errors_told,
+            errors: 0,
+            lag_us: None,
+            queued: 0,
+        });
         all
     }
 
@@ -383,27 +423,6 @@ impl Conductor {
         }
         metrics::gauge!("jarvis_queue_depth", "sink" => "arrivals").set((1024 - self.sender.capacity()) as f64);
         Ok(())
-    }
-
-    /// Works off what has arrived and lets the sinks finish.
-    async fn stop(mut self, failure: Option<anyhow::Error>) -> anyhow::Result<()> {
-        if failure.is_none() {
-            let mut arrived = vec![];
-            self.drain(&mut arrived);
-            self.tick(arrived).await?;
-        }
-        // Sources first: nothing new comes in while the sinks finish.
-        self.sources.clear();
-        for (name, (_, sink)) in std::mem::take(&mut self.sinks) {
-            if tokio::time::timeout(Duration::from_secs(10), sink.finish()).await.is_err() {
-                tracing::error!("the sink {name} did not finish within 10 s");
-            }
-        }
-        let late = self.failures.try_recv().ok();
-        match failure.or(late) {
-            None => Ok(()),
-            Some(error) => Err(error),
-        }
     }
 }
 

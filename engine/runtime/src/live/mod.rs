@@ -6,6 +6,7 @@
 
 mod bridges;
 mod conductor;
+mod ending;
 pub mod errors;
 mod history;
 mod intake;
@@ -42,7 +43,8 @@ pub fn run_live(project: Project, options: LiveOptions, control: mpsc::Receiver<
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("io").build()?;
     let result = runtime.block_on(async {
-        let conductor = Conductor::start(project, options).await?;
+        let (control, stopping) = ending::announced(control);
+        let conductor = Conductor::start(project, options, stopping).await?;
         conductor.run(control).await
     });
     runtime.shutdown_timeout(Duration::from_secs(2));

@@ -5,15 +5,17 @@
 
 use super::bridges::{SinkTask, SourceTask};
 use super::conductor::{Conductor, Entry, Outlet, now};
+use super::ending::give;
 use super::history::History;
 use super::intake::Gate;
 use super::views::View;
 use crate::arrival::Arrival;
 use crate::cluster::Rows;
+use crate::echoes::Echoes;
 use crate::kinds::{BoundedSource, SourcePlan};
 use crate::project::{PlannedSource, Project};
 use jarvis_plan::{Graph, NodeId, Output};
-use jarvis_spec::{Pipeline, Retain};
+use jarvis_spec::{OnError, Pipeline, Retain};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +81,7 @@ impl Conductor {
     /// Starts the sources and sinks of a project, keeping those that are there already; returns what bounded sources
     /// hold.
     pub(super) fn install(&mut self, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
-        let Project { pipelines, compiled, sources, sinks } = project;
+        let Project { pipelines, compiled, sources, sinks, .. } = project;
         let mut tables = vec![];
         let mut old: HashMap<String, Entry> =
             std::mem::take(&mut self.sources).into_values().map(|e| (e.name.clone(), e)).collect();
@@ -136,17 +138,21 @@ impl Conductor {
         Ok(tables)
     }
 
-    /// Puts another project in place. If that fails, the one before has been put back.
+    /// Puts another project, which has passed every check, in place.
+    ///
+    /// # Errors
+    /// A worker has failed, or a sink that took nothing to the end of the run: there is nothing to go back to.
     pub(super) async fn reload(&mut self, project: Project) -> anyhow::Result<()> {
         let (graph, outlets) = outlets(&project);
         let told: HashMap<String, View> = self.told();
         let kept: Vec<String> = self.sinks.iter().map(|(n, (_, t))| format!("{n} {}", t.fingerprint)).collect();
-        self.cluster.replace(graph.clone())?;
-        self.graph = graph;
+        self.echoes = Echoes::of(&graph);
+        self.cluster.replace(graph)?;
         self.outlets = outlets;
+        self.begin_errors_anew();
         let tables = self.install(project)?;
         self.refill()?;
-        self.tell_differences(told, &kept).await;
+        self.tell_differences(told, &kept).await?;
         self.tick(tables).await
     }
 
@@ -183,11 +189,14 @@ impl Conductor {
             self.refill_tick(time, rows)?;
         }
         self.last = now().max(self.last + 1);
-        self.refill_tick(self.last, vec![])
+        let failed = self.new_errors(self.last);
+        self.refill_tick(self.last, vec![failed.into_iter().collect()])
     }
     fn refill_tick(&mut self, time: u64, rows: Vec<Vec<Rows>>) -> anyhow::Result<()> {
         let result = self.cluster.tick(time, rows)?;
         self.wake = result.next_wake;
+        let failed = result.errors.into_iter().filter(|e| e.on_error != OnError::Drop && !self.echoes.holds(e));
+        self.errors.extend(failed.map(|e| ([e.step, e.code.to_string(), e.message, e.input], e.diff)));
         for closed in result.outputs {
             self.outlets[closed.output].view.apply(&closed.delta.rows, &closed.delta.diffs);
         }
@@ -195,7 +204,7 @@ impl Conductor {
     }
 
     /// Tells every sink how its view differs from what it was told.
-    async fn tell_differences(&mut self, mut told: HashMap<String, View>, kept: &[String]) {
+    async fn tell_differences(&mut self, mut told: HashMap<String, View>, kept: &[String]) -> anyhow::Result<()> {
         for outlet in &self.outlets {
             for sink in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(sink) else { continue };
@@ -203,10 +212,11 @@ impl Conductor {
                 let before =
                     told.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
                 if let Some(delta) = before.changes_to(&outlet.view, self.last) {
-                    task.send(super::conductor::batch(&delta)).await;
+                    give(&self.sinks, sink, &delta, &self.stopping, &mut self.failures).await?;
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Typed {
 }
 
 impl Typed {
-    fn of(of: Type, sql: String) -> Self {
+    pub(super) fn of(of: Type, sql: String) -> Self {
         Typed { sql, of, exact: true, is_constant: false }
     }
 }
@@ -24,11 +24,19 @@ impl Grower<'_> {
     pub(super) fn any(&mut self, scope: &[Column], depth: usize) -> Typed {
         let usable: Vec<&Column> = scope.iter().filter(|c| c.of != Type::List).collect();
         if usable.is_empty() || (depth > 0 && self.chance(3)) {
-            let of = [Type::Int, Type::Float, Type::Text, Type::Bool, Type::Time][self.pick(5)];
+            let of = [Type::Int, Type::Float, Type::Text, Type::Bool, Type::Time, Type::Decimal][self.pick(6)];
             return self.expression(of, scope, depth);
         }
         let column = usable[self.pick(usable.len())];
         Typed { sql: column.sql.clone(), of: column.of, exact: column.exact, is_constant: false }
+    }
+
+    /// As [`Grower::any`], or a list.
+    pub(super) fn any_or_list(&mut self, scope: &[Column], depth: usize) -> Typed {
+        if scope.iter().any(|c| c.of == Type::List) && self.chance(5) {
+            return self.expression(Type::List, scope, depth);
+        }
+        self.any(scope, depth)
     }
 
     /// A column of this type, or a constant if there is none.
@@ -49,13 +57,15 @@ impl Grower<'_> {
             Type::Float => format!("CAST({}.5 AS double)", self.pick(3)),
             Type::Text => ["'a'", "'b'", "'bb'", "''"][self.pick(4)].into(),
             Type::Bool => ["true", "false"][self.pick(2)].into(),
-            Type::Time | Type::List => format!("TIMESTAMP '2026-01-01T00:00:{:02}'", 2 * self.pick(20)),
+            Type::Decimal => format!("CAST({}.25 AS decimal(10, 2))", self.pick(3)),
+            Type::List => format!("make_array(CAST({} AS bigint), CAST(2 AS bigint))", self.pick(3)),
+            Type::Time => format!("TIMESTAMP '2026-01-01T00:00:{:02}'", 2 * self.pick(20)),
         };
         Typed { sql, of, exact: true, is_constant: true }
     }
 
     pub(super) fn expression(&mut self, of: Type, scope: &[Column], depth: usize) -> Typed {
-        if depth == 0 || of == Type::List {
+        if depth == 0 {
             return self.column(of, scope);
         }
         match self.pick(8) {
@@ -77,61 +87,6 @@ impl Grower<'_> {
         }
     }
 
-    fn computed(&mut self, of: Type, scope: &[Column], depth: usize) -> Typed {
-        let part = |g: &mut Self, of: Type| g.expression(of, scope, depth - 1);
-        match of {
-            Type::Int => {
-                let (a, b) = (part(self, Type::Int), part(self, Type::Int));
-                let sql = match self.pick(6) {
-                    0 => format!("({} + {})", a.sql, b.sql),
-                    1 => format!("({} - {})", a.sql, b.sql),
-                    2 => format!("({} * {})", a.sql, 1 + self.pick(3)),
-                    3 => format!("abs({})", a.sql),
-                    4 => format!("({} % 3)", a.sql),
-                    _ => format!("CAST(character_length({}) AS bigint)", part(self, Type::Text).sql),
-                };
-                Typed::of(of, sql)
-            }
-            Type::Float => {
-                let (a, b) = (part(self, Type::Float), part(self, Type::Float));
-                let exact = a.exact && b.exact;
-                match self.pick(4) {
-                    0 => Typed { exact, ..Typed::of(of, format!("({} + {})", a.sql, b.sql)) },
-                    1 => Typed { exact: a.exact, ..Typed::of(of, format!("({} * 0.5)", a.sql)) },
-                    2 => Typed::of(of, format!("CAST({} AS double)", part(self, Type::Int).sql)),
-                    _ => Typed { exact: false, ..Typed::of(of, format!("({} / nullif({}, 0.0))", a.sql, b.sql)) },
-                }
-            }
-            Type::Text => {
-                let a = part(self, Type::Text);
-                Typed::of(
-                    of,
-                    match self.pick(4) {
-                        0 => format!("upper({})", a.sql),
-                        1 => format!("({} || 'x')", a.sql),
-                        2 => format!("substr({}, 1, 1)", a.sql),
-                        _ => format!("CAST({} AS text)", part(self, Type::Int).sql),
-                    },
-                )
-            }
-            Type::Bool => {
-                let sql = self.predicate(scope, depth - 1);
-                Typed::of(of, format!("({sql})"))
-            }
-            Type::Time | Type::List => {
-                let a = part(self, Type::Time);
-                Typed::of(
-                    of,
-                    match self.pick(3) {
-                        0 => format!("({} + INTERVAL '1 second')", a.sql),
-                        1 => format!("tumble({}, INTERVAL '4 seconds')", a.sql),
-                        _ => format!("date_trunc('minute', {})", a.sql),
-                    },
-                )
-            }
-        }
-    }
-
     /// A condition without subqueries and without `now()`.
     pub(super) fn predicate(&mut self, scope: &[Column], depth: usize) -> String {
         if depth > 0 {
@@ -141,6 +96,9 @@ impl Grower<'_> {
                 2 => return format!("NOT ({})", self.predicate(scope, depth - 1)),
                 _ => {}
             }
+        }
+        if scope.iter().any(|c| c.of == Type::List) && self.chance(6) {
+            return self.about_list(scope, depth);
         }
         let left = self.any(scope, depth);
         match self.pick(8) {
@@ -162,6 +120,17 @@ impl Grower<'_> {
                 let right = self.expression(left.of, scope, depth);
                 format!("({} IS DISTINCT FROM {})", left.sql, right.sql)
             }
+        }
+    }
+
+    fn about_list(&mut self, scope: &[Column], depth: usize) -> String {
+        let list = self.expression(Type::List, scope, depth).sql;
+        match self.pick(5) {
+            0 => format!("array_has({list}, {})", self.expression(Type::Int, scope, depth).sql),
+            1 => format!("{list} IS NULL"),
+            2 => format!("array_length({list}) > {}", self.pick(3)),
+            3 => format!("({list})[1] = {}", self.expression(Type::Int, scope, depth).sql),
+            _ => format!("{list} = {}", self.expression(Type::List, scope, depth).sql),
         }
     }
 }

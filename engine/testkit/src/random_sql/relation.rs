@@ -2,9 +2,34 @@
 
 use super::{Column, Grower, Select, Type};
 
+const A: [(&str, Type); 6] = [
+    ("id", Type::Int),
+    ("g", Type::Text),
+    ("f", Type::Float),
+    ("x", Type::Int),
+    ("at", Type::Time),
+    ("d", Type::Decimal),
+];
+const B: [(&str, Type); 7] = [
+    ("k", Type::Int),
+    ("g", Type::Text),
+    ("h", Type::Float),
+    ("y", Type::Int),
+    ("ts", Type::Time),
+    ("m", Type::Decimal),
+    ("l", Type::List),
+];
+const C: [(&str, Type); 5] =
+    [("n", Type::Int), ("g", Type::Text), ("z", Type::Float), ("ok", Type::Bool), ("l", Type::List)];
+
+fn named(sql: String, alias: &str, columns: &[(&str, Type)]) -> Select {
+    let column = |(name, of): &(&str, Type)| Column { sql: format!("{alias}.{name}"), of: *of, exact: true };
+    Select { sql, columns: columns.iter().map(column).collect() }
+}
+
 impl Grower<'_> {
     pub(super) fn relation(&mut self, depth: usize) -> Select {
-        match if depth == 0 { self.pick(2) * 4 } else { self.pick(6) } {
+        match if depth == 0 { self.pick(2) * 4 } else { self.pick(7) } {
             0 => self.table(),
             1 | 2 => self.join(depth),
             3 => {
@@ -15,6 +40,7 @@ impl Grower<'_> {
                 Select { sql: format!("({}) AS {alias}", inner.sql), columns }
             }
             4 => self.table(),
+            5 => self.items(),
             _ => self.window(),
         }
     }
@@ -22,34 +48,37 @@ impl Grower<'_> {
     fn table(&mut self) -> Select {
         let alias = self.alias();
         let (name, columns): (&str, &[(&str, Type)]) = match self.pick(3) {
-            0 => {
-                ("b", &[("k", Type::Int), ("g", Type::Text), ("y", Type::Int), ("h", Type::Float), ("ts", Type::Time)])
-            }
-            1 => {
-                ("a", &[("id", Type::Int), ("g", Type::Text), ("x", Type::Int), ("f", Type::Float), ("at", Type::Time)])
-            }
-            _ => ("c", &[("n", Type::Int), ("g", Type::Text), ("z", Type::Float), ("ok", Type::Bool)]),
+            0 => ("b", &B),
+            1 => ("a", &A),
+            _ => ("c", &C),
         };
-        let columns =
-            columns.iter().map(|(n, of)| Column { sql: format!("{alias}.{n}"), of: *of, exact: true }).collect();
-        Select { sql: format!("{name} AS {alias}"), columns }
+        named(format!("{name} AS {alias}"), &alias, columns)
     }
 
-    fn window(&mut self) -> Select {
+    /// A table's rows in windows by its time.
+    pub(super) fn window(&mut self) -> Select {
         let alias = self.alias();
-        let function =
-            ["tumble(a, at, INTERVAL '5 seconds')", "hop(a, at, INTERVAL '3 seconds', INTERVAL '6 seconds')"]
-                [self.pick(2)];
-        let columns = [
-            ("id", Type::Int),
-            ("g", Type::Text),
-            ("f", Type::Float),
-            ("window_start", Type::Time),
-            ("window_end", Type::Time),
-        ];
-        let columns =
-            columns.iter().map(|(n, of)| Column { sql: format!("{alias}.{n}"), of: *of, exact: true }).collect();
-        Select { sql: format!("{function} AS {alias}"), columns }
+        let (table, time, columns): (&str, &str, &[(&str, Type)]) = match self.pick(3) {
+            2 => ("b", "ts", &B[..4]),
+            _ => ("a", "at", &A[..4]),
+        };
+        let function = match self.pick(2) {
+            0 => format!("tumble({table}, {time}, INTERVAL '5 seconds')"),
+            _ => format!("hop({table}, {time}, INTERVAL '3 seconds', INTERVAL '6 seconds')"),
+        };
+        let window = [("window_start", Type::Time), ("window_end", Type::Time)];
+        named(format!("{function} AS {alias}"), &alias, &[columns, &window].concat())
+    }
+
+    /// The items of a table's lists.
+    fn items(&mut self) -> Select {
+        let alias = self.alias();
+        let (table, columns): (&str, &[(&str, Type)]) = match self.pick(2) {
+            0 => ("b", &[("k", Type::Int), ("m", Type::Decimal), ("item", Type::Int)]),
+            _ => ("c", &[("n", Type::Int), ("g", Type::Text), ("item", Type::Int)]),
+        };
+        let sql = format!("(SELECT {}, {}, unnest(l) AS item FROM {table}) AS {alias}", columns[0].0, columns[1].0);
+        named(sql, &alias, columns)
     }
 
     fn join(&mut self, depth: usize) -> Select {
@@ -63,7 +92,7 @@ impl Grower<'_> {
         let both: Vec<Column> = left.columns.iter().chain(&right.columns).cloned().collect();
         let mut on = vec![];
         for _ in 0..1 + self.pick(2) {
-            let of = [Type::Text, Type::Int, Type::Int, Type::Time, Type::Float][self.pick(5)];
+            let of = [Type::Text, Type::Int, Type::Int, Type::Time, Type::Float, Type::Decimal][self.pick(6)];
             let depth = usize::from(self.chance(5));
             let op = if self.chance(6) { "IS NOT DISTINCT FROM" } else { "=" };
             on.push(format!(

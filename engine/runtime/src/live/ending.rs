@@ -1,0 +1,100 @@
+//! The end of a live run: whoever asked for it, and whatever does not keep up, it comes.
+
+use super::bridges::SinkTask;
+use super::conductor::{Conductor, batch};
+use crate::control::Control;
+use anyhow::{anyhow, bail};
+use futures::future::join_all;
+use jarvis_dataflow::Delta;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// How long a sink may take to write what it has been given, once the run is to end.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+/// How long sources may take to acknowledge what is safe and to say goodbye.
+const GOODBYES: Duration = Duration::from_secs(2);
+
+/// Passes requests on, and shows at once that the end was asked for: a conductor that waits for a sink does not look at
+/// its requests.
+pub(super) fn announced(mut requests: mpsc::Receiver<Control>) -> (mpsc::Receiver<Control>, watch::Receiver<bool>) {
+    let (sender, passed) = mpsc::channel(1);
+    let (tell, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let request = requests.recv().await.unwrap_or(Control::Stop);
+            let stops = matches!(request, Control::Stop);
+            if stops {
+                tell.send_replace(true);
+            }
+            // A conductor that is gone has stopped.
+            if sender.send(request).await.is_err() || stops {
+                return;
+            }
+        }
+    });
+    (passed, stopping)
+}
+
+/// Hands changes to a sink. Waits while it takes none, but not for ever once the run is to end.
+///
+/// # Errors
+/// The sink took nothing to the end, or something else has ended the run meanwhile.
+pub(super) async fn give(
+    sinks: &HashMap<String, (String, SinkTask)>,
+    name: &str,
+    delta: &Delta,
+    stopping: &watch::Receiver<bool>,
+    failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
+) -> anyhow::Result<()> {
+    let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
+    tokio::select! {
+        biased;
+        // False: the sink has failed, and its error is on the way.
+        _ = sink.send(batch(delta)) => Ok(()),
+        Some(error) = failures.recv() => Err(error),
+        () = out_of_patience(stopping.clone()) => bail!(unfinished(name)),
+    }
+}
+
+async fn out_of_patience(mut stopping: watch::Receiver<bool>) {
+    // Whoever could say so is there until it has been said.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+    sleep(LAST_WRITES).await;
+}
+
+fn unfinished(sink: &str) -> String {
+    format!("the sink {sink} did not finish within {LAST_WRITES:?}: what it had not written is lost")
+}
+
+impl Conductor {
+    /// Works off what has arrived, and lets the sources and sinks finish.
+    pub(super) async fn stop(mut self, failure: Option<anyhow::Error>) -> anyhow::Result<()> {
+        let failure = match failure {
+            None => self.work_off().await.err(),
+            failure => failure,
+        };
+        // Nothing new comes in, and sources see it.
+        self.arrivals.close();
+        let sources = std::mem::take(&mut self.sources).into_values().map(|source| source.task.ended());
+        let sinks = std::mem::take(&mut self.sinks).into_iter().map(|(name, (_, sink))| async move {
+            let finished = timeout(LAST_WRITES, sink.finish()).await;
+            finished.err().map(|_| anyhow!(unfinished(&name)))
+        });
+        let (_, stuck) = tokio::join!(timeout(GOODBYES, join_all(sources)), join_all(sinks));
+        let told = std::iter::from_fn(|| self.failures.try_recv().ok());
+        let mut all = failure.into_iter().chain(told).chain(stuck.into_iter().flatten());
+        let first = all.next();
+        all.for_each(|error| tracing::error!("{error:#}"));
+        first.map_or(Ok(()), Err)
+    }
+
+    /// What has arrived goes through the graph, and so does what failed there, as an error row.
+    async fn work_off(&mut self) -> anyhow::Result<()> {
+        let mut arrived = vec![];
+        self.drain(&mut arrived);
+        self.tick(arrived).await?;
+        if self.errors.is_empty() { Ok(()) } else { self.tick(vec![]).await }
+    }
+}

@@ -1,0 +1,90 @@
+//! Brokers for tests, and those who publish to them.
+
+use super::{Folder, PATIENCE, free_port, wait_for};
+use rumqttc::{Client, Event, Incoming, MqttOptions, Outgoing, QoS};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest packet of these tests, bytes.
+const LONGEST: usize = 1 << 22;
+
+/// Publishes messages, at least once each, and waits until the broker has taken them.
+pub fn publish<T: AsRef<str>, P: AsRef<[u8]>>(port: u16, messages: &[(T, P)]) {
+    // Each publisher is a client of its own: two of one name would throw each other out.
+    let name = format!("test-{}-{:?}", std::process::id(), std::thread::current().id());
+    let mut options = MqttOptions::new(name, "127.0.0.1", port);
+    options.set_clean_session(true).set_max_packet_size(LONGEST, LONGEST).set_inflight(100);
+    let (client, mut connection) = Client::new(options, messages.len() + 1);
+    for (topic, payload) in messages {
+        client.publish(topic.as_ref(), QoS::AtLeastOnce, false, payload.as_ref()).unwrap();
+    }
+    let mut taken = 0;
+    for event in connection.iter() {
+        match event.unwrap() {
+            Event::Incoming(Incoming::PubAck(_)) => taken += 1,
+            Event::Outgoing(Outgoing::Disconnect) => break,
+            _ => {}
+        }
+        if taken == messages.len() {
+            client.try_disconnect().unwrap();
+            taken += 1;
+        }
+    }
+}
+
+/// A Mosquitto of its own for one test, with its files in the test's folder.
+pub struct Mosquitto {
+    pub port: u16,
+    log: std::path::PathBuf,
+    process: Child,
+}
+
+impl Mosquitto {
+    pub fn start(folder: &Folder) -> Self {
+        let (port, log) = (free_port(), folder.path("mosquitto.log"));
+        // Started by root it would otherwise become another user, who may not write here.
+        let settings = format!(
+            "user root\nlog_dest file {}\nlog_type all\nmax_queued_messages 0\nmax_inflight_messages 100\n\
+             listener {port} 127.0.0.1\nallow_anonymous true\n",
+            log.display()
+        );
+        folder.write("mosquitto.conf", &settings);
+        let command = |program: &str| {
+            let settings = folder.path("mosquitto.conf");
+            Command::new(program).arg("-c").arg(settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        };
+        // Debian installs it where only root looks.
+        let process = command("mosquitto").or_else(|_| command("/usr/sbin/mosquitto")).unwrap_or_else(|error| {
+            panic!("this test needs Mosquitto ({error}): run `apt-get install -y mosquitto mosquitto-clients`")
+        });
+        let broker = Self { port, log, process };
+        let begun = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "Mosquitto does not listen: {}", broker.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        broker
+    }
+
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until jarvis has subscribed so many times.
+    pub fn wait_for_subscriptions(&self, times: usize) {
+        wait_for("a subscription", || (self.log().matches("Sending SUBACK to jarvis").count() >= times).then_some(()));
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
