@@ -109,7 +109,7 @@ fn changes(stream: &Stream, tick: usize, takes_back: bool) -> (Vec<Row>, Vec<i64
 
 /// What a source holds after a tick.
 fn held(stream: &Stream, tick: usize, takes_back: bool) -> Relation {
-    let is_gone = |of: usize, row: usize| takes_back && !stream.keyed && of + 2 <= tick && row % 7 == 0;
+    let is_gone = |of: usize, row: usize| takes_back && !stream.keyed && of + 2 <= tick && row.is_multiple_of(7);
     let so_far = stream.ticks[..=tick].iter().enumerate();
     let rows = so_far.flat_map(|(of, rows)| rows.iter().enumerate().filter(move |(i, _)| !is_gone(of, *i)));
     Relation { name: stream.name.clone(), schema: stream.schema.clone(), rows: rows.map(|(_, r)| r.clone()).collect() }

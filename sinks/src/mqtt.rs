@@ -24,8 +24,8 @@ use std::time::Duration;
 /// * `as: state`: the row, retained; an empty retained message when it goes. The topic names the columns of the key.
 /// * `as: changes`: the row with `_time` and `_diff`.
 ///
-/// With `qos: 1` a batch counts as written when the broker has acknowledged all of it. While the broker is away nothing
-/// is lost: the graph waits, and what was not acknowledged is sent again, in order.
+/// With `qos: 1` at most 1,000 messages wait for their acknowledgement. While the broker is away nothing is lost: the graph
+/// waits, and what was not acknowledged is sent again, in order. A graceful stop waits for all acknowledgements.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MqttOptions {

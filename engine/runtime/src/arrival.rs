@@ -1,5 +1,7 @@
 //! Rows on their way in.
 
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 
 /// Rows that a source decoded, and the ones that it could not.
@@ -13,6 +15,23 @@ pub struct Decoded {
     pub errors: Vec<RowError>,
     /// Bytes read from the outside, for the metrics.
     pub bytes: u64,
+}
+
+impl Decoded {
+    /// Turns removals into errors. A row that counts from its arrival for some time has a moment of its own at which it
+    /// leaves; what takes it back would have another one.
+    pub fn refuse_removals(&mut self) {
+        let Some(weights) = self.weights.take_if(|w| w.iter().any(|w| *w < 0)) else { return };
+        let message = "a row is taken back in a stream that counts rows from their arrival: declare `time`, a `key`, or \
+                       `retain: forever`";
+        for row in (0..weights.len()).filter(|i| weights[*i] < 0) {
+            let input = jarvis_dataflow::ops::map::describe(&self.rows, row);
+            self.errors.push(RowError { code: "cannot_take_back", message: message.into(), input });
+        }
+        let keep: BooleanArray = weights.iter().map(|w| Some(*w > 0)).collect();
+        self.rows = filter_record_batch(&self.rows, &keep).expect("the mask is as long as the batch");
+        self.weights = Some(weights.into_iter().filter(|w| *w > 0).collect());
+    }
 }
 
 /// A row that could not be decoded.
@@ -31,4 +50,25 @@ pub struct Arrival {
     pub decoded: Decoded,
     /// Called once the tick that holds these rows is safe: the moment to acknowledge.
     pub on_safe: Option<Box<dyn FnOnce() + Send>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Int64Array;
+    use std::sync::Arc;
+
+    #[test]
+    fn removals_become_errors_and_the_rest_stays() {
+        let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as _)]);
+        let rows = rows.expect("one column");
+        let mut decoded = Decoded { rows: rows.clone(), weights: Some(vec![1, -1, 2]), errors: vec![], bytes: 0 };
+        decoded.refuse_removals();
+        assert_eq!((decoded.rows.num_rows(), decoded.weights), (2, Some(vec![1, 2])));
+        assert_eq!(decoded.errors.len(), 1);
+        assert_eq!((decoded.errors[0].code, decoded.errors[0].input.as_str()), ("cannot_take_back", "{n: 2}"));
+        let mut plain = Decoded { rows, weights: None, errors: vec![], bytes: 0 };
+        plain.refuse_removals();
+        assert_eq!((plain.rows.num_rows(), plain.errors.len()), (3, 0));
+    }
 }

@@ -102,18 +102,3 @@ fn hops_over_another_column_than_the_time_forget_row_by_row() {
         "SELECT window_start, count(*) AS n FROM hop(a, at, INTERVAL '3 seconds', INTERVAL '6 seconds') GROUP BY window_start",
     );
 }
-
-/// `b` is no upsert: what takes a row back is another row, which arrives later.
-#[test]
-#[ignore = "what takes a row back counts from its own arrival, and so outlives the row"]
-fn a_row_that_is_taken_back_does_not_leave_twice() {
-    let mut tables = TABLES;
-    tables[1].retain = Retain::Arrival(6);
-    let op = |act| Op { table: 1, act, cells: [0; 8] };
-    let history = [
-        Step { wait: 1000, ops: vec![op(Act::Insert)] },
-        Step { wait: 1000, ops: vec![op(Act::Delete(0))] },
-        Step { wait: 9000, ops: vec![] },
-    ];
-    same(check(&tables, "SELECT k FROM b", &history));
-}

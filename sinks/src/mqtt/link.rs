@@ -1,9 +1,11 @@
 //! A connection that delivers messages in order, again and again until the broker has them.
 //!
-//! A task owns the connection. It is given one batch of messages at a time and answers when the broker has all of
-//! them: with QoS 1 when each is acknowledged, with QoS 0 when each is sent. A lost connection is replaced by one that
-//! knows nothing of it, and the batch is sent again from its first unacknowledged message on. Later ones that were
-//! acknowledged are repeated too, so that the last message to arrive on a topic is the last one of the batch.
+//! A task owns the connection. While the broker is there, and fewer than a window of messages is on its way, it takes
+//! more: a batch does not wait for the acknowledgement of the one before. A broker that is a long way off, or that holds
+//! back small packets until the last one is confirmed (RFC 896), would otherwise set the pace of the graph. A lost
+//! connection is replaced by one that knows nothing of it, and everything is sent again from the first unacknowledged
+//! message on. Later ones that were acknowledged are repeated too, so that the last message to arrive on a topic is the
+//! last one.
 
 use super::connect::Broker;
 use anyhow::anyhow;
@@ -37,47 +39,60 @@ pub(super) struct Message {
 
 /// The way to the task.
 pub(super) struct Link {
-    batches: mpsc::Sender<Batch>,
+    jobs: mpsc::Sender<Job>,
     task: JoinHandle<()>,
 }
 
-/// Messages on their way.
-struct Batch {
-    messages: Vec<Message>,
-    /// By message.
-    done: Vec<bool>,
-    /// Messages before this one are done.
-    first: usize,
-    /// The next one to hand to the client.
-    next: usize,
-    answer: oneshot::Sender<()>,
+enum Job {
+    /// Answer when the messages are taken.
+    Publish(Vec<Message>, oneshot::Sender<()>),
+    /// Answer when the broker has everything.
+    Flush(oneshot::Sender<()>),
 }
 
 impl Link {
     /// Begins to connect.
     pub fn new(broker: Broker, qos: u8, stream: &str) -> Self {
-        let (batches, jobs) = mpsc::channel(1);
+        let (jobs, inbox) = mpsc::channel(1);
         let qos = if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let task = Task { broker, qos, stream: stream.to_owned(), jobs, batch: None, weather: Weather::default() };
-        Self { batches, task: tokio::spawn(task.run()) }
+        let task = Task {
+            broker,
+            qos,
+            stream: stream.to_owned(),
+            jobs: inbox,
+            is_over: false,
+            outbox: Outbox::default(),
+            flushes: vec![],
+            weather: Weather::default(),
+        };
+        Self { jobs, task: tokio::spawn(task.run()) }
     }
 
-    /// Returns when the broker has all messages.
+    /// Returns when the messages are on their way: it waits while the broker is away, or a window of others is on its way.
     pub async fn deliver(&mut self, messages: Vec<Message>) -> anyhow::Result<()> {
         if messages.is_empty() {
             return Ok(());
         }
-        let (answer, done) = oneshot::channel();
-        let batch = Batch { done: vec![false; messages.len()], messages, first: 0, next: 0, answer };
-        let gone = || anyhow!("the MQTT connection's task has ended");
-        self.batches.send(batch).await.map_err(|_| gone())?;
-        done.await.map_err(|_| gone())
+        self.ask(|answer| Job::Publish(messages, answer)).await
     }
 
-    /// Says goodbye to the broker, if it is there.
+    /// Returns when the broker has all messages.
+    pub async fn flush(&mut self) -> anyhow::Result<()> {
+        self.ask(Job::Flush).await
+    }
+
+    async fn ask(&mut self, job: impl FnOnce(oneshot::Sender<()>) -> Job) -> anyhow::Result<()> {
+        let gone = || anyhow!("the MQTT connection's task has ended");
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(job(answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())
+    }
+
+    /// Waits until the broker has everything, and says goodbye to it.
     pub async fn close(mut self) -> anyhow::Result<()> {
+        self.flush().await?;
         let (never, _) = mpsc::channel(1);
-        drop(std::mem::replace(&mut self.batches, never));
+        drop(std::mem::replace(&mut self.jobs, never));
         // A broker that does not listen is not worth waiting for: it has everything.
         let _ = tokio::time::timeout(GOODBYE, &mut self.task).await;
         Ok(())
@@ -94,8 +109,11 @@ struct Task {
     broker: Broker,
     qos: QoS,
     stream: String,
-    jobs: mpsc::Receiver<Batch>,
-    batch: Option<Batch>,
+    jobs: mpsc::Receiver<Job>,
+    /// Nothing more will be given.
+    is_over: bool,
+    outbox: Outbox,
+    flushes: Vec<oneshot::Sender<()>>,
     weather: Weather,
 }
 
@@ -109,10 +127,10 @@ enum End {
 impl Task {
     async fn run(mut self) {
         while let End::Lost(error) = self.connection().await {
-            if self.jobs.is_closed() && self.batch.is_none() {
+            if self.is_over && self.outbox.is_empty() {
                 return;
             }
-            let pause = self.weather.lost(&self.broker, &self.stream, &error, self.batch.as_ref());
+            let pause = self.weather.lost(&self.broker, &self.stream, &error, self.outbox.first());
             tokio::time::sleep(pause).await;
         }
     }
@@ -121,14 +139,12 @@ impl Task {
     async fn connection(&mut self) -> End {
         let (client, mut events) = self.broker.connection(WINDOW);
         let mut flight = Flight::new(self.qos);
-        if let Some(batch) = &mut self.batch {
-            batch.rewind();
-        }
+        self.outbox.rewind();
         let mut up = false;
         loop {
-            if up && let Some(batch) = &mut self.batch {
-                flight.hand_over(&client, batch, &self.stream);
-                self.answer_if_done();
+            if up {
+                flight.hand_over(&client, &mut self.outbox, &self.stream);
+                self.answer_flushes();
             }
             let event = match self.next(&client, &mut events, &mut flight, up).await {
                 Some(Ok(event)) => event,
@@ -142,19 +158,17 @@ impl Task {
                 }
                 Event::Outgoing(Outgoing::Disconnect) => return End::Closed,
                 event => {
-                    if let Some(batch) = &mut self.batch
-                        && flight.progress(&event, batch)
-                    {
+                    if flight.progress(&event, &mut self.outbox) {
                         self.weather.progress();
                     }
-                    self.answer_if_done();
+                    self.answer_flushes();
                 }
             }
         }
     }
 
-    /// What the connection does next; in between a new batch may come, or the end of all: `None`. The connection's
-    /// step is never cut short, for a packet could be lost half way.
+    /// What the connection does next; in between new jobs may come, or the end of all. `None`: there is nothing more to
+    /// do. The connection's step is never cut short, for a packet could be lost half way.
     async fn next(
         &mut self,
         client: &AsyncClient,
@@ -163,57 +177,106 @@ impl Task {
         up: bool,
     ) -> Option<Result<Event, ConnectionError>> {
         let mut step = pin!(events.poll());
-        let mut open = true;
+        let mut has_said_goodbye = false;
         loop {
+            if self.is_over && self.outbox.is_empty() && !has_said_goodbye {
+                // There is room: everything is acknowledged. Its sending ends the connection.
+                client.try_disconnect().ok()?;
+                has_said_goodbye = true;
+            }
             tokio::select! {
                 event = &mut step => return Some(event),
-                job = self.jobs.recv(), if self.batch.is_none() && open => match job {
-                    Some(batch) => {
-                        let batch = self.batch.insert(batch);
-                        if up {
-                            flight.hand_over(client, batch, &self.stream);
-                            self.answer_if_done();
-                        }
+                job = self.jobs.recv(), if up && !self.is_over && self.outbox.has_room() => match job {
+                    Some(Job::Publish(messages, taken)) => {
+                        self.outbox.add(messages);
+                        flight.hand_over(client, &mut self.outbox, &self.stream);
+                        // Nobody listens if the sink was dropped; so it is with flushes.
+                        let _ = taken.send(());
                     }
-                    None if up => {
-                        open = false;
-                        // There is room: everything is acknowledged. Its sending ends the connection.
-                        client.try_disconnect().ok()?;
+                    Some(Job::Flush(answer)) => {
+                        self.flushes.push(answer);
+                        self.answer_flushes();
                     }
-                    None => return None,
+                    None => self.is_over = true,
                 },
             }
         }
     }
 
-    fn answer_if_done(&mut self) {
-        if let Some(batch) = self.batch.take_if(|batch| batch.first == batch.messages.len()) {
-            // Nobody listens if the sink was dropped.
-            let _ = batch.answer.send(());
+    fn answer_flushes(&mut self) {
+        if self.outbox.is_empty() {
+            for answer in self.flushes.drain(..) {
+                let _ = answer.send(());
+            }
         }
     }
 }
 
-impl Batch {
+/// Messages on their way, in order.
+#[derive(Default)]
+struct Outbox {
+    messages: VecDeque<Message>,
+    /// By message.
+    done: VecDeque<bool>,
+    /// The number of the first of them.
+    first: u64,
+    /// The number of the next one to hand to the client.
+    next: u64,
+}
+
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether more may be taken; one batch is taken whole, however long it is.
+    fn has_room(&self) -> bool {
+        self.messages.len() < usize::from(WINDOW)
+    }
+
+    fn first(&self) -> Option<&Message> {
+        self.messages.front()
+    }
+
+    fn add(&mut self, messages: Vec<Message>) {
+        self.done.extend(messages.iter().map(|_| false));
+        self.messages.extend(messages);
+    }
+
+    /// The next message to hand to the client.
+    fn take_next(&mut self) -> Option<(u64, &Message)> {
+        let number = self.next;
+        let message = self.messages.get((number - self.first) as usize)?;
+        self.next += 1;
+        Some((number, message))
+    }
+
     /// Back to the first message that is not done.
     fn rewind(&mut self) {
         self.next = self.first;
-        self.done[self.first..].fill(false);
+        self.done.iter_mut().for_each(|done| *done = false);
     }
 
-    fn finish(&mut self, message: usize) {
-        self.done[message] = true;
-        self.first += self.done[self.first..].iter().take_while(|done| **done).count();
+    fn finish(&mut self, number: u64) {
+        if let Some(done) = number.checked_sub(self.first).and_then(|i| self.done.get_mut(i as usize)) {
+            *done = true;
+        }
+        while self.done.front() == Some(&true) {
+            self.done.pop_front();
+            self.messages.pop_front();
+            self.first += 1;
+        }
+        self.next = self.next.max(self.first);
     }
 }
 
-/// Messages of a batch that one connection has taken.
+/// Messages that one connection has taken, by their numbers.
 struct Flight {
     qos: QoS,
     /// Handed to the client, not yet sent; in order.
-    handed: VecDeque<usize>,
+    handed: VecDeque<u64>,
     /// Sent, not yet acknowledged; by packet id.
-    sent: HashMap<u16, usize>,
+    sent: HashMap<u16, u64>,
 }
 
 impl Flight {
@@ -222,14 +285,13 @@ impl Flight {
     }
 
     /// Hands messages to the client as long as the window has room.
-    fn hand_over(&mut self, client: &AsyncClient, batch: &mut Batch, stream: &str) {
+    fn hand_over(&mut self, client: &AsyncClient, outbox: &mut Outbox, stream: &str) {
         let mut expired = 0_u64;
-        while batch.next < batch.messages.len() && self.handed.len() + self.sent.len() < usize::from(WINDOW) {
-            let (index, message) = (batch.next, &batch.messages[batch.next]);
-            batch.next += 1;
+        while self.handed.len() + self.sent.len() < usize::from(WINDOW) {
+            let Some((number, message)) = outbox.take_next() else { break };
             if message.expires.is_some_and(|expires| expires < Instant::now()) {
                 expired += 1;
-                batch.finish(index);
+                outbox.finish(number);
                 continue;
             }
             let publish =
@@ -237,7 +299,7 @@ impl Flight {
             // The client's queue is as long as the window, so this takes no time; and it fails only after the
             // connection's end, which the next step tells.
             if publish.now_or_never().is_some_and(|sent| sent.is_ok()) {
-                self.handed.push_back(index);
+                self.handed.push_back(number);
             }
         }
         if expired > 0 {
@@ -247,7 +309,7 @@ impl Flight {
     }
 
     /// Takes note of what was sent and acknowledged; whether a message is done.
-    fn progress(&mut self, event: &Event, batch: &mut Batch) -> bool {
+    fn progress(&mut self, event: &Event, outbox: &mut Outbox) -> bool {
         let done = match event {
             Event::Outgoing(Outgoing::Publish(packet)) => match (self.handed.pop_front(), self.qos) {
                 (sent, QoS::AtMostOnce) => sent,
@@ -260,8 +322,8 @@ impl Flight {
             Event::Incoming(Incoming::PubAck(ack)) => self.sent.remove(&ack.pkid),
             _ => None,
         };
-        if let Some(message) = done {
-            batch.finish(message);
+        if let Some(number) = done {
+            outbox.finish(number);
         }
         done.is_some()
     }
@@ -281,7 +343,7 @@ struct Weather {
 
 impl Weather {
     /// Takes note of a lost connection; how long to wait before the next one.
-    fn lost(&mut self, broker: &Broker, stream: &str, error: &ConnectionError, batch: Option<&Batch>) -> Duration {
+    fn lost(&mut self, broker: &Broker, stream: &str, error: &ConnectionError, first: Option<&Message>) -> Duration {
         let reason = error.to_string();
         if self.lost.as_ref().is_none_or(|(_, before)| *before != reason) {
             tracing::warn!(stream, %broker, reason, "the MQTT broker is away: what is to be published waits");
@@ -289,7 +351,7 @@ impl Weather {
         let since = self.lost.take().map_or_else(Instant::now, |(since, _)| since);
         self.lost = Some((since, reason));
         if self.fruitless == SUSPICIOUS
-            && let Some(message) = batch.and_then(|batch| batch.messages.get(batch.first))
+            && let Some(message) = first
         {
             let bytes = message.payload.len();
             tracing::error!(

@@ -26,6 +26,8 @@ pub struct Source {
     pub reader: Arc<dyn BoundedSource>,
     pub time: Option<usize>,
     pub lateness: Option<Duration>,
+    /// Whether rows may be taken back, see [`Decoded::refuse_removals`].
+    takes_back: bool,
     /// Chunks that came back before an earlier one.
     parked: BTreeMap<u64, Decoded>,
     next: u64,
@@ -43,8 +45,14 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(reader: Arc<dyn BoundedSource>, time: Option<usize>, lateness: Option<Duration>) -> Self {
+    pub fn new(
+        reader: Arc<dyn BoundedSource>,
+        time: Option<usize>,
+        lateness: Option<Duration>,
+        takes_back: bool,
+    ) -> Self {
         Source {
+            takes_back,
             reader,
             time,
             lateness,
@@ -141,8 +149,11 @@ impl Feeder {
         self.settle(&mut out);
         out
     }
-    fn place_rows(&mut self, source: usize, decoded: Decoded, out: &mut Vec<Admitted>) {
+    fn place_rows(&mut self, source: usize, mut decoded: Decoded, out: &mut Vec<Admitted>) {
         let s = &mut self.sources[source];
+        if !s.takes_back {
+            decoded.refuse_removals();
+        }
         s.bytes += decoded.bytes;
         self.errors.extend(decoded.errors.into_iter().map(|e| (source, e)));
         let n = decoded.rows.num_rows();

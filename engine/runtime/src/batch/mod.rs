@@ -91,8 +91,10 @@ pub fn run_batch(project: Project, options: &BatchOptions) -> anyhow::Result<Bat
             anyhow::bail!("{} does not end: this is not a batch", source.spec.name);
         };
         let index = compiled.graph.inputs.iter().position(|i| i.name == source.spec.name);
-        inputs.push(index.ok_or_else(|| anyhow::anyhow!("{} is no input of the graph", source.spec.name))?);
-        readers.push(Source::new(reader, source.spec.time, source.spec.lateness));
+        let index = index.ok_or_else(|| anyhow::anyhow!("{} is no input of the graph", source.spec.name))?;
+        let takes_back = !compiled.graph.inputs[index].stamps_arrival || !source.spec.key.is_empty();
+        inputs.push(index);
+        readers.push(Source::new(reader, source.spec.time, source.spec.lateness, takes_back));
     }
     for sink in &sinks {
         compiled.read_sink(&sink.name);

@@ -16,6 +16,9 @@ pub struct Gate {
     pub input: usize,
     pub time: Option<usize>,
     pub lateness: Option<Duration>,
+    pub keyed: bool,
+    /// Rows count from their arrival.
+    pub stamps_arrival: bool,
 }
 
 /// Rows that go in, and rows that do not.
@@ -30,6 +33,9 @@ impl Gate {
     /// Gives an arrival the tick's time; `place` counts the rows of the source.
     pub fn take(&self, arrival: &mut Arrival, now: u64, place: &mut u64) -> Taken {
         let decoded = &mut arrival.decoded;
+        if self.stamps_arrival && !self.keyed {
+            decoded.refuse_removals();
+        }
         let mut errors = std::mem::take(&mut decoded.errors);
         let n = decoded.rows.num_rows();
         let diffs = decoded.weights.take().unwrap_or_else(|| vec![1; n]);
@@ -47,7 +53,7 @@ impl Gate {
         let latest = now as i64 + FUTURE.as_micros() as i64;
         let fault = |i: usize| {
             // Removing a key needs no event time.
-            if delta.diffs[i] < 0 {
+            if self.keyed && delta.diffs[i] < 0 {
                 return None;
             }
             if at.is_null(i) || at.value(i) < 0 {

@@ -89,7 +89,13 @@ impl Conductor {
             let fingerprint = source_fingerprint(&pipelines, &source);
             let input = compiled.graph.inputs.iter().position(|i| i.name == source.spec.name);
             let input = input.ok_or_else(|| anyhow::anyhow!("{} is no input of the graph", source.spec.name))?;
-            let gate = Gate { input, time: source.spec.time, lateness: source.spec.lateness };
+            let gate = Gate {
+                input,
+                time: source.spec.time,
+                lateness: source.spec.lateness,
+                keyed: !source.spec.key.is_empty(),
+                stamps_arrival: compiled.graph.inputs[input].stamps_arrival,
+            };
             if let Some(kept) = old.remove(&source.spec.name).filter(|e| e.task.fingerprint == fingerprint) {
                 self.sources.insert(kept.task.number, Entry { gate, ..kept });
                 continue;

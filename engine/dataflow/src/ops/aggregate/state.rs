@@ -160,10 +160,11 @@ impl Groups {
             return Some(slot);
         }
         let moments = Moments::of(&self.layout, key);
-        let left = moments.leave.is_some_and(|t| t <= time) || moments.settle.is_some_and(|t| t <= self.passed);
-        if left {
-            // Rows that are taken back from a window that has passed are no news.
-            if rows > 0 {
+        let has_left = moments.leave.is_some_and(|t| t <= time);
+        let is_settled = moments.settle.is_some_and(|t| t <= self.passed);
+        if has_left || is_settled {
+            // What is taken back from a window that has left is gone already; one that is settled can't follow.
+            if rows > 0 || is_settled {
                 self.late(key, time);
             }
             return None;
