@@ -57,7 +57,12 @@ pub fn run(
     {
         let _entered = runtime.enter();
         let stops = signals::stops().context("cannot listen for signals")?;
-        runtime.spawn(stop_when_asked(stops, control.clone()));
+        let asked_twice = stop_when_asked(stops, control.clone());
+        runtime.spawn(async {
+            if asked_twice.await {
+                std::process::exit(130);
+            }
+        });
     }
     if let Some(listener) = listener {
         let instance = Instance::new(control.clone(), setup.data.clone())?;
@@ -77,17 +82,15 @@ pub fn run(
     ended
 }
 
-/// The first time gracefully, the second time at once.
-async fn stop_when_asked(mut stops: mpsc::Receiver<()>, control: mpsc::Sender<Control>) {
+/// Stops gracefully the first time. True: there was a second time, which is to end the process at once.
+async fn stop_when_asked(mut stops: mpsc::Receiver<()>, control: mpsc::Sender<Control>) -> bool {
     if stops.recv().await.is_none() {
-        return;
+        return false;
     }
     terminal::say("stopping: what has arrived is worked off; once more stops at once");
-    // A dataflow that is gone has stopped.
-    let _ = control.send(Control::Stop).await;
-    if stops.recv().await.is_some() {
-        std::process::exit(130);
-    }
+    // The second time does not wait until this has been taken. A dataflow that is gone has stopped.
+    tokio::spawn(async move { control.send(Control::Stop).await });
+    stops.recv().await.is_some()
 }
 
 /// Starts an MQTT broker in this process.
@@ -97,4 +100,19 @@ async fn stop_when_asked(mut stops: mpsc::Receiver<()>, control: mpsc::Sender<Co
 pub fn start_broker(address: SocketAddr) -> anyhow::Result<()> {
     jarvis_sources::start_embedded_broker(address).context("there is no MQTT broker")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_time_counts_even_if_nobody_takes_the_first() {
+        let (control, _requests) = mpsc::channel(1);
+        assert!(control.try_send(Control::Stop).is_ok(), "there is room for one");
+        let (asker, stops) = mpsc::channel(2);
+        asker.send(()).await.unwrap();
+        asker.send(()).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(10), stop_when_asked(stops, control)).await.unwrap());
+    }
 }

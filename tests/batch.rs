@@ -248,3 +248,31 @@ sinks:
         assert_eq!(changes, wanted);
     }
 }
+
+#[test]
+fn a_removal_needs_no_event_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write(
+        folder.path(),
+        "p.yaml",
+        r#"
+pipeline: p
+sources:
+  job: { file: { path: job.jsonl }, schema: { id: utf8, n: int64, at: timestamp }, time: at, lateness: 1s, key: [id], retain: forever }
+sinks:
+  out: { from: job, file: { path: out.jsonl, as: state } }
+"#,
+    );
+    let rows = [
+        r#"{"id":"never","_deleted":true}"#,
+        r#"{"id":"a","n":1,"at":10000}"#,
+        r#"{"id":"b","n":2,"at":11000}"#,
+        r#"{"id":"c","n":3,"at":20000}"#,
+        r#"{"id":"a","_deleted":true}"#,
+        r#"{"id":"b","_deleted":true,"at":11000}"#,
+    ];
+    write(folder.path(), "job.jsonl", &rows.join("\n"));
+    let left = run(folder.path(), &["--tick", "1s"]);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["id"], "c");
+}

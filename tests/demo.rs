@@ -54,7 +54,7 @@ fn alerts_are_printed_until_it_is_told_to_stop() {
         let printed = demo.printed();
         let raised = printed.lines().find(|line| line.contains("raised")).unwrap();
         let (clock, rest) = raised.split_once("  ").unwrap();
-        assert_eq!(clock.split(':').map(|part| part.parse::<u8>().unwrap()).count(), 3, "{raised}");
+        assert!(clock.split(':').all(|part| part.parse::<u8>().is_ok()) && clock.split(':').count() == 3, "{raised}");
         assert_eq!(rest, "raised   jarvis/alerts/heat/t0  tool=t0 actual=150.5");
 
         let folder = folder.fine(&["tap", "heat.hot", "--once", "--json", "--at", &demo.address().to_string()]);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::mqtt::{Mosquitto, publish};
-use common::{Folder, Instance, wait_for};
+use common::{Folder, Instance, get, wait_for};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +26,8 @@ sinks:
 const LOAD: usize = 20_000;
 /// What the broker sends at most before it is acknowledged.
 const IN_FLIGHT: u64 = 100;
+/// More than may wait for the dataflow.
+const ASKERS: usize = 80;
 
 fn run(folder: &Folder, broker: &Mosquitto) -> Instance {
     let mut command = folder.command(&["run", "pipelines", "--listen", "127.0.0.1:0", "--data", "data"]);
@@ -83,23 +85,52 @@ fn what_was_acknowledged_is_kept_and_the_rest_comes_again() {
     assert!(rows - ids <= IN_FLIGHT, "{} messages were taken twice", rows - ids);
 }
 
-#[test]
-fn a_sink_that_takes_nothing_keeps_nobody_from_stopping() {
-    let pipeline = r#"
+/// A sink that takes nothing.
+const STALLED: &str = r#"
 pipeline: shop
 sources:
   beat: { timer: { every: 1ms }, schema: { at: timestamp, n: int64 }, retain: 1s }
 sinks:
   away: { from: beat, mqtt: { broker: "mqtt://127.0.0.1:1", topic: jarvis/beat, as: events } }
 "#;
-    let folder = Folder::with(&[("pipelines/shop.yaml", pipeline)]);
-    let instance = Instance::start(&folder, &["run", "pipelines", "--listen", "127.0.0.1:0"]);
+
+/// An instance whose dataflow waits for its sink.
+fn stalled(folder: &Folder) -> Instance {
+    let instance = Instance::start(folder, &["run", "pipelines", "--listen", "127.0.0.1:0"]);
     instance.wait_to_say("broker is away");
-    // By then its queue is full, and the dataflow waits.
+    // By then the queue of the sink is full.
     std::thread::sleep(Duration::from_secs(3));
+    instance
+}
+
+#[test]
+fn a_sink_that_takes_nothing_keeps_nobody_from_stopping() {
+    let folder = Folder::with(&[("pipelines/shop.yaml", STALLED)]);
+    let instance = stalled(&folder);
+    let at = instance.address();
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..ASKERS).map(|_| scope.spawn(move || get(at, "/healthz"))).collect();
+        // By then they all wait.
+        std::thread::sleep(Duration::from_secs(1));
+        instance.signal("-TERM");
+        let (status, said) = instance.end();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("error: the sink shop.away did not finish within 10s"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        for asker in askers {
+            let (status, answer) = asker.join().unwrap();
+            assert_eq!(status, 503, "{answer}");
+        }
+    });
+}
+
+#[test]
+fn the_second_time_stops_at_once() {
+    let folder = Folder::with(&[("pipelines/shop.yaml", STALLED)]);
+    let instance = stalled(&folder);
+    instance.signal("-TERM");
+    instance.wait_to_say("once more stops at once");
     instance.signal("-TERM");
     let (status, said) = instance.end();
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("error: the sink shop.away did not finish within 10s"), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(status.code(), Some(130), "{said}");
 }

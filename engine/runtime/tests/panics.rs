@@ -167,7 +167,7 @@ fn live(source: &str, sink: &str, workers: usize, stop: bool) -> String {
     let project = project(&format!("live {source}"), sink);
     let (control, requests) = tokio::sync::mpsc::channel(1);
     if stop {
-        control.try_send(Control::Stop).ok().expect("there is room");
+        assert!(control.try_send(Control::Stop).is_ok(), "there is room");
     }
     let said = failure(move || run_live(project, LiveOptions { workers, ..LiveOptions::default() }, requests));
     drop(control);

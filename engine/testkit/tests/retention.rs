@@ -1,7 +1,7 @@
 //! How rows leave, where that takes more than a table with fewer rows to say.
 
 use jarvis_testkit::compare::{Verdict, check, check_as};
-use jarvis_testkit::history::{Act, Op, Step, arbitrary};
+use jarvis_testkit::history::arbitrary;
 use jarvis_testkit::query::{Retain, Table};
 use jarvis_testkit::tables::TABLES;
 

@@ -124,6 +124,8 @@ pub fn describe(rows: &RecordBatch, row: usize) -> String {
         .fields()
         .iter()
         .zip(rows.columns())
+        // The engine's own columns are nobody's input.
+        .filter(|(f, _)| !f.name().starts_with("__"))
         .map(|(f, c)| match ArrayFormatter::try_new(c, &options) {
             Ok(format) => format!("{}: {}", f.name(), format.value(row)),
             Err(e) => format!("{}: {e}", f.name()),

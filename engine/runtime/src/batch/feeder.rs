@@ -26,8 +26,9 @@ pub struct Source {
     pub reader: Arc<dyn BoundedSource>,
     pub time: Option<usize>,
     pub lateness: Option<Duration>,
-    /// Whether rows may be taken back, see [`Decoded::refuse_removals`].
-    takes_back: bool,
+    keyed: bool,
+    /// Rows count from their arrival.
+    stamps_arrival: bool,
     /// Chunks that came back before an earlier one.
     parked: BTreeMap<u64, Decoded>,
     next: u64,
@@ -49,10 +50,12 @@ impl Source {
         reader: Arc<dyn BoundedSource>,
         time: Option<usize>,
         lateness: Option<Duration>,
-        takes_back: bool,
+        keyed: bool,
+        stamps_arrival: bool,
     ) -> Self {
         Source {
-            takes_back,
+            keyed,
+            stamps_arrival,
             reader,
             time,
             lateness,
@@ -151,7 +154,7 @@ impl Feeder {
     }
     fn place_rows(&mut self, source: usize, mut decoded: Decoded, out: &mut Vec<Admitted>) {
         let s = &mut self.sources[source];
-        if !s.takes_back {
+        if s.stamps_arrival && !s.keyed {
             decoded.refuse_removals();
         }
         s.bytes += decoded.bytes;
@@ -205,6 +208,12 @@ impl Feeder {
         for (i, kept) in keep.iter_mut().enumerate() {
             let event = if at.is_valid(i) { at.value(i) } else { -1 };
             let late = event < 0 || (event as u64).saturating_add(lateness) < s.clock;
+            if late && s.keyed && delta.diffs[i] < 0 {
+                // Removing a key needs no event time, and before the first row there is nothing to remove.
+                *kept = s.clock > 0;
+                ticks.extend(kept.then(|| s.clock.div_ceil(self.tick) * self.tick));
+                continue;
+            }
             if late {
                 *kept = false;
                 refused.push((i, event));
@@ -214,7 +223,7 @@ impl Feeder {
             s.first = Some(s.first.map_or(event as u64, |f| f.min(event as u64)));
             ticks.push(s.clock.div_ceil(self.tick) * self.tick);
         }
-        if refused.is_empty() {
+        if ticks.len() == delta.len() {
             return (delta, ticks);
         }
         for (i, event) in refused {

@@ -92,9 +92,9 @@ pub fn run_batch(project: Project, options: &BatchOptions) -> anyhow::Result<Bat
         };
         let index = compiled.graph.inputs.iter().position(|i| i.name == source.spec.name);
         let index = index.ok_or_else(|| anyhow::anyhow!("{} is no input of the graph", source.spec.name))?;
-        let takes_back = !compiled.graph.inputs[index].stamps_arrival || !source.spec.key.is_empty();
+        let (keyed, stamps_arrival) = (!source.spec.key.is_empty(), compiled.graph.inputs[index].stamps_arrival);
         inputs.push(index);
-        readers.push(Source::new(reader, source.spec.time, source.spec.lateness, takes_back));
+        readers.push(Source::new(reader, source.spec.time, source.spec.lateness, keyed, stamps_arrival));
     }
     for sink in &sinks {
         compiled.read_sink(&sink.name);

@@ -3,6 +3,7 @@
 use super::LiveOptions;
 use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
 use super::ending::give;
+use super::errors::SystemErrors;
 use super::history::History;
 use super::intake::Gate;
 use super::views::View;
@@ -14,10 +15,10 @@ use crate::echoes::Echoes;
 use crate::project::Project;
 use anyhow::{Context, anyhow};
 use arrow::datatypes::SchemaRef;
-use jarvis_dataflow::Delta;
+use jarvis_dataflow::{Delta, StepError};
 use jarvis_plan::compile::{ERRORS, errors_schema};
 use jarvis_spec::OnError;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,10 +26,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Rows taken into one tick at most.
 const TICK_ROWS: usize = 50_000;
-/// How long an error of a source stays in `system.errors`.
-const ERRORS_KEPT: Duration = Duration::from_secs(3600);
-/// How many of them stay there: a device that sends nothing but nonsense must not fill the memory.
-const MOST_ERRORS: usize = 100_000;
 
 /// A source as the conductor sees it.
 pub(super) struct Entry {
@@ -75,13 +72,7 @@ pub(super) struct Conductor {
     listeners: Vec<Listener>,
     pub last: u64,
     pub wake: u64,
-    /// Rows of `system.errors` for the next tick.
-    pub errors: Vec<([String; 4], i64)>,
-    /// What `system.errors` holds.
-    all_errors: View,
-    errors_told: u64,
-    /// Source errors that will be taken back.
-    kept_errors: VecDeque<(u64, [String; 4])>,
+    pub errors: SystemErrors,
     sampled: Instant,
     /// The end was asked for.
     pub stopping: watch::Receiver<bool>,
@@ -117,10 +108,7 @@ impl Conductor {
             listeners: vec![],
             last: 0,
             wake: u64::MAX,
-            errors: vec![],
-            all_errors: View::new(errors_schema()),
-            errors_told: 0,
-            kept_errors: VecDeque::new(),
+            errors: SystemErrors::new(),
             sampled: Instant::now(),
             stopping,
         };
@@ -169,7 +157,7 @@ impl Conductor {
         }
         let tick = self.options.tick.as_micros() as u64;
         let due = self.wake.div_ceil(tick.max(1)).saturating_mul(tick.max(1));
-        let due = due.min(self.kept_errors.front().map_or(u64::MAX, |e| e.0));
+        let due = due.min(self.errors.due());
         Duration::from_micros(due.saturating_sub(now()).min(1_000_000))
     }
     fn is_due(&self) -> bool {
@@ -213,9 +201,7 @@ impl Conductor {
         for e in taken.errors {
             entry.errors += 1;
             metrics::counter!("jarvis_errors_total", "stream" => entry.name.clone(), "code" => e.code).increment(1);
-            let row = [entry.name.clone(), e.code.to_string(), e.message, e.input];
-            self.kept_errors.push_back((time + ERRORS_KEPT.as_micros() as u64, row.clone()));
-            self.errors.push((row, 1));
+            self.errors.of_source([entry.name.clone(), e.code.to_string(), e.message, e.input], time);
         }
         let Some(taken) = taken.rows else { return };
         entry.rows += taken.delta.len() as u64;
@@ -229,50 +215,45 @@ impl Conductor {
 
     /// Feeds `system.errors` with what failed since the last tick, and takes back what is old.
     fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
-        let too_many = self.kept_errors.len().saturating_sub(MOST_ERRORS);
-        let too_old = self.kept_errors.iter().take_while(|(until, _)| *until <= time).count();
-        for (_, row) in self.kept_errors.drain(..too_many.max(too_old)) {
-            self.errors.push((row, -1));
-        }
-        if let Some(new) = self.new_errors(time) {
-            listen(&mut self.listeners, ERRORS, &new.delta);
-            rows[0].push(new);
+        if let Some(delta) = self.errors.changes(time) {
+            listen(&mut self.listeners, ERRORS, &delta);
+            rows[0].push(Rows { input: 0, delta, place: 0 });
         }
     }
 
-    /// The rows that `system.errors` gains and loses at `time`.
-    pub fn new_errors(&mut self, time: u64) -> Option<Rows> {
-        if self.errors.is_empty() {
-            return None;
+    /// Those who listen to `system.errors` are told how it differs from what it was before a reload.
+    pub fn tell_errors_since(&mut self, before: &View) {
+        if let Some(delta) = before.changes_to(self.errors.view(), self.last) {
+            listen(&mut self.listeners, ERRORS, &delta);
         }
-        let (list, diffs): (Vec<[String; 4]>, Vec<i64>) = std::mem::take(&mut self.errors).into_iter().unzip();
-        let delta = Delta::new(super::errors::batch(&list), vec![time; diffs.len()], diffs);
-        self.all_errors.apply(&delta.rows, &delta.diffs);
-        self.errors_told += delta.len() as u64;
-        Some(Rows { input: 0, delta, place: 0 })
     }
 
-    /// The graph has been replaced: its steps fail anew, and what sources could not read is still so.
-    pub fn begin_errors_anew(&mut self) {
-        self.all_errors = View::new(errors_schema());
-        self.errors = self.kept_errors.iter().map(|(_, row)| (row.clone(), 1)).collect();
-    }
-
-    async fn finish_tick(&mut self, result: TickResult) -> anyhow::Result<()> {
-        self.wake = result.next_wake;
-        for e in result.errors {
+    /// Counts what steps could not compute, and keeps it for `system.errors`.
+    ///
+    /// # Errors
+    /// A step with `on_error: fail` has failed.
+    pub fn take_failed(&mut self, mut failed: Vec<StepError>) -> anyhow::Result<()> {
+        // A worker may take back what another one has reported in this tick.
+        failed.sort_by_key(|e| e.diff < 0);
+        for e in failed {
             if e.diff > 0 {
                 metrics::counter!("jarvis_errors_total", "stream" => e.step.clone(), "code" => e.code).increment(1);
             }
             match e.on_error {
-                OnError::Drop => continue,
+                OnError::Drop => {}
                 OnError::Fail if e.diff > 0 => {
                     anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input)
                 }
                 _ if self.echoes.holds(&e) => {}
-                _ => self.errors.push(([e.step, e.code.to_string(), e.message, e.input], e.diff)),
+                _ => self.errors.of_step(e),
             }
         }
+        Ok(())
+    }
+
+    async fn finish_tick(&mut self, result: TickResult) -> anyhow::Result<()> {
+        self.wake = result.next_wake;
+        self.take_failed(result.errors)?;
         for closed in result.outputs {
             self.put_out(closed.output, closed.delta).await?;
         }
@@ -309,7 +290,7 @@ impl Conductor {
             }
             Control::Views { reply } => {
                 let views = self.outlets.iter().flat_map(|o| o.names.iter().map(|(n, _)| (n.as_str(), &o.view)));
-                let views = views.chain([(ERRORS, &self.all_errors)]);
+                let views = views.chain([(ERRORS, self.errors.view())]);
                 let _ = reply.send(views.map(|(name, view)| (name.to_owned(), view.content())).collect());
             }
             Control::Streams { reply } => {
@@ -325,7 +306,7 @@ impl Conductor {
     fn tap(&mut self, stream: &str) -> Option<Tap> {
         let (schema, now) = match self.outlets.iter().find(|o| o.names.iter().any(|(n, _)| n == stream)) {
             Some(outlet) => (outlet.view.schema().clone(), Some(outlet.view.content())),
-            None if stream == ERRORS => (errors_schema(), Some(self.all_errors.content())),
+            None if stream == ERRORS => (errors_schema(), Some(self.errors.view().content())),
             None => (self.sources.values().find(|s| s.name == stream)?.schema.clone(), None),
         };
         let (sender, changes) = mpsc::channel(1024);
@@ -393,9 +374,9 @@ impl Conductor {
             name: ERRORS.to_owned(),
             role: "view",
             kind: "system".to_owned(),
-            columns: columns(self.all_errors.schema()),
+            columns: columns(self.errors.view().schema()),
             rows_in: 0,
-            rows_out: self.errors_told,
+            rows_out: self.errors.told(),
             errors: 0,
             lag_us: None,
             queued: 0,

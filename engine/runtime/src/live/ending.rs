@@ -6,7 +6,7 @@ use crate::control::Control;
 use anyhow::{anyhow, bail};
 use futures::future::join_all;
 use jarvis_dataflow::Delta;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -17,24 +17,46 @@ const LAST_WRITES: Duration = Duration::from_secs(10);
 const GOODBYES: Duration = Duration::from_secs(2);
 
 /// Passes requests on, and shows at once that the end was asked for: a conductor that waits for a sink does not look at
-/// its requests.
+/// its requests. They are read all the same, so that the end is never behind others that nobody takes.
 pub(super) fn announced(mut requests: mpsc::Receiver<Control>) -> (mpsc::Receiver<Control>, watch::Receiver<bool>) {
     let (sender, passed) = mpsc::channel(1);
     let (tell, stopping) = watch::channel(false);
     tokio::spawn(async move {
-        loop {
-            let request = requests.recv().await.unwrap_or(Control::Stop);
-            let stops = matches!(request, Control::Stop);
-            if stops {
-                tell.send_replace(true);
+        let mut waiting = VecDeque::new();
+        while !matches!(waiting.back(), Some(Control::Stop)) {
+            tokio::select! {
+                request = requests.recv() => {
+                    waiting.retain(is_awaited);
+                    waiting.push_back(request.unwrap_or(Control::Stop));
+                }
+                place = sender.reserve(), if !waiting.is_empty() => match (place, waiting.pop_front()) {
+                    (Ok(place), Some(next)) => place.send(next),
+                    // A conductor that is gone has stopped.
+                    _ => return,
+                },
             }
-            // A conductor that is gone has stopped.
-            if sender.send(request).await.is_err() || stops {
+        }
+        tell.send_replace(true);
+        // Whoever asks from now on learns at once that it is too late.
+        drop(requests);
+        for request in waiting.into_iter().filter(is_awaited) {
+            if sender.send(request).await.is_err() {
                 return;
             }
         }
     });
     (passed, stopping)
+}
+
+/// Whether it still matters: an answer does not once the asker has gone.
+fn is_awaited(request: &Control) -> bool {
+    match request {
+        Control::Stop | Control::Reload { .. } => true,
+        Control::Tap { reply, .. } => !reply.is_closed(),
+        Control::Views { reply } => !reply.is_closed(),
+        Control::Streams { reply } => !reply.is_closed(),
+        Control::Sizes { reply } => !reply.is_closed(),
+    }
 }
 
 /// Hands changes to a sink. Waits while it takes none, but not for ever once the run is to end.
@@ -96,5 +118,38 @@ impl Conductor {
         self.drain(&mut arrived);
         self.tick(arrived).await?;
         if self.errors.is_empty() { Ok(()) } else { self.tick(vec![]).await }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn requests_that_nobody_takes_hold_up_neither_the_end_nor_others() {
+        let (control, requests) = mpsc::channel(1);
+        let (mut passed, mut stopping) = announced(requests);
+        let tell = async |request| assert!(control.send(request).await.is_ok(), "requests are read");
+        for _ in 0..100 {
+            // Asked, and gone at once.
+            let (reply, _) = oneshot::channel();
+            tell(Control::Streams { reply }).await;
+        }
+        let (reply, _waits) = oneshot::channel();
+        tell(Control::Streams { reply }).await;
+        tell(Control::Stop).await;
+        stopping.wait_for(|stopping| *stopping).await.expect("the end is announced");
+
+        let mut awaited = 0;
+        while let Some(request) = passed.recv().await {
+            match request {
+                Control::Streams { reply } => awaited += usize::from(reply.send(vec![]).is_ok()),
+                Control::Stop => break,
+                _ => panic!("nobody asked for that"),
+            }
+        }
+        assert_eq!(awaited, 1);
+        assert!(passed.recv().await.is_none(), "nothing comes after the end");
     }
 }

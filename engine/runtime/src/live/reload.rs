@@ -15,7 +15,7 @@ use crate::echoes::Echoes;
 use crate::kinds::{BoundedSource, SourcePlan};
 use crate::project::{PlannedSource, Project};
 use jarvis_plan::{Graph, NodeId, Output};
-use jarvis_spec::{OnError, Pipeline, Retain};
+use jarvis_spec::{Pipeline, Retain};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +155,6 @@ impl Conductor {
         self.echoes = Echoes::of(&graph);
         self.cluster.replace(graph)?;
         self.outlets = outlets;
-        self.begin_errors_anew();
         let tables = self.install(project)?;
         self.refill()?;
         self.tell_differences(told, &kept).await?;
@@ -178,6 +177,7 @@ impl Conductor {
 
     /// Runs what has arrived and still counts through the new graph.
     fn refill(&mut self) -> anyhow::Result<()> {
+        let errors_before = self.errors.begin_anew();
         let mut ticks: BTreeMap<u64, Vec<(usize, Rows)>> = BTreeMap::new();
         for (number, entry) in &self.sources {
             for (time, deltas) in entry.history.replay() {
@@ -195,14 +195,15 @@ impl Conductor {
             self.refill_tick(time, rows)?;
         }
         self.last = now().max(self.last + 1);
-        let failed = self.new_errors(self.last);
+        let failed = self.errors.changes(self.last).map(|delta| Rows { input: 0, delta, place: 0 });
+        self.tell_errors_since(&errors_before);
         self.refill_tick(self.last, vec![failed.into_iter().collect()])
     }
+
     fn refill_tick(&mut self, time: u64, rows: Vec<Vec<Rows>>) -> anyhow::Result<()> {
         let result = self.cluster.tick(time, rows)?;
         self.wake = result.next_wake;
-        let failed = result.errors.into_iter().filter(|e| e.on_error != OnError::Drop && !self.echoes.holds(e));
-        self.errors.extend(failed.map(|e| ([e.step, e.code.to_string(), e.message, e.input], e.diff)));
+        self.take_failed(result.errors)?;
         for closed in result.outputs {
             self.outlets[closed.output].view.apply(&closed.delta.rows, &closed.delta.diffs);
         }

@@ -1,6 +1,7 @@
 //! The values of a group in order, with how often each is there.
 
 use crate::row::Row;
+use differential_dataflow::consolidation::consolidate;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -21,6 +22,9 @@ enum Values {
     /// Changes that nobody has asked about yet, in the order in which they came.
     Open(Vec<(Row, i64)>),
 }
+
+/// Changes that a bag gathers before it adds them up.
+const TIDY: usize = 64;
 
 /// What an entry of a tree takes beside the heap of its row.
 const ENTRY: usize = 48;
@@ -68,6 +72,11 @@ impl Bag {
     pub fn add_unread(&mut self, row: Row, diff: i64) {
         match &mut self.values {
             Values::Open(changes) => {
+                // Before it grows: what adds up to nothing, or to what is there, takes no room.
+                if changes.len() == changes.capacity() && changes.len() >= TIDY {
+                    consolidate(changes);
+                    self.heap = changes.iter().map(|(row, _)| row.heap() + size_of::<(Row, i64)>()).sum();
+                }
                 self.heap += row.heap() + size_of::<(Row, i64)>();
                 changes.push((row, diff));
             }
@@ -82,7 +91,7 @@ impl Bag {
     pub fn close(&mut self) {
         let Values::Open(changes) = &mut self.values else { return };
         let mut changes = std::mem::take(changes);
-        differential_dataflow::consolidation::consolidate(&mut changes);
+        consolidate(&mut changes);
         self.heap = changes.iter().map(|(row, _)| row.heap()).sum();
         self.values = match changes.len() {
             0 => Values::None,
@@ -154,6 +163,17 @@ impl Bag {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_bag_that_nobody_reads_grows_with_its_values_and_not_with_its_changes() {
+        let mut bag = Bag::default();
+        for i in 0..100_000u32 {
+            bag.add_unread(Row::new(&(i % 50).to_be_bytes()), if i % 3 == 0 { -1 } else { 1 });
+        }
+        assert!(bag.bytes() < 300 * size_of::<(Row, i64)>(), "{} bytes", bag.bytes());
+        bag.close();
+        assert_eq!(bag.distinct(), 50);
+    }
 
     proptest! {
         #[test]

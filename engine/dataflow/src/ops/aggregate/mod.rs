@@ -51,6 +51,7 @@ pub struct Layout {
     /// Bags per group.
     pub bags: usize,
     pub schema: SchemaRef,
+    /// When groups leave, when they cannot change any more, when they are told first: see [`Aggregate`].
     pub expire: Option<Moment>,
     pub settle: Option<Moment>,
     pub hold: Option<Moment>,

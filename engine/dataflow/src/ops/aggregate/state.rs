@@ -122,13 +122,13 @@ impl Groups {
                 }
             }
         }
-        let greatest =
-            self.layout.calls.iter().find_map(|(_, p)| if let Plan::Best { .. } = p { Some(()) } else { None });
+        let keeps_best = self.layout.calls.iter().any(|(_, p)| matches!(p, Plan::Best { .. }));
         for (position, bag, row, diff) in partial.values {
             let Some(slot) = slots[position as usize] else { continue };
             let target = &mut self.bags[slot as usize * self.layout.bags + bag as usize];
             self.heap -= target.bytes();
-            match greatest.and_then(|_| self.layout.best(bag as usize)) {
+            let best = if keeps_best { self.layout.best(bag as usize) } else { None };
+            match best {
                 Some(greatest) => target.keep_best(row, greatest),
                 None if self.hidden[slot as usize] => target.add_unread(row, diff),
                 None => target.add(row, diff),
@@ -302,6 +302,7 @@ impl Groups {
         let moments = Moments::of(&self.layout, &self.keys[slot as usize]);
         self.leaving.remove(moments.leave, slot);
         self.settling.remove(moments.settle, slot);
+        self.settling.remove(moments.show, slot);
         self.showing.remove(moments.show, slot);
         self.hidden[slot as usize] = false;
         self.keys[slot as usize] = Row::default();
@@ -373,10 +374,16 @@ struct Moments {
 impl Moments {
     fn of(layout: &Layout, key: &Row) -> Self {
         let at = |moment: Moment| {
-            let start = crate::columns::read_i64(key.bytes(), &layout.key_widths, moment.key).unwrap_or(0);
-            (start.max(0) as u64).saturating_add(moment.after)
+            let start = crate::columns::read_i64(key.bytes(), &layout.key_widths, moment.key)?;
+            Some((start.max(0) as u64).saturating_add(moment.after))
         };
-        Moments { leave: layout.expire.map(at), settle: layout.settle.map(at), show: layout.hold.map(at) }
+        // A group without a window never leaves, and is never told where only closed windows are.
+        let never = u64::MAX;
+        Moments {
+            leave: layout.expire.map(|m| at(m).unwrap_or(never)),
+            settle: layout.settle.map(|m| at(m).unwrap_or(never)),
+            show: layout.hold.map(|m| at(m).unwrap_or(never)),
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl Front {
         }
     }
     pub fn bytes(&self) -> usize {
-        self.reserve.len() * 2 * size_of::<Row>()
+        (self.reserve.len() + self.told.len()) * 2 * size_of::<Row>()
     }
     /// A row has come or gone.
     #[inline]

@@ -1,5 +1,6 @@
 //! Upserts: of the rows of a key, the newest counts. What arrives is "this key is now that row" (+1) or "this key is
-//! gone" (−1); what goes on is −old +new. Several changes of a key at one time are applied in their order.
+//! gone" (−1); what goes on is −old +new. Several changes of a key at one time are applied in their order, each with its
+//! own −old +new: a row that cannot be computed is an error though another one follows, whatever the tick holds.
 //!
 //! A row is held once, with the columns of its key first, so that its own first bytes are what it is found by.
 
@@ -104,22 +105,22 @@ impl Newest {
     fn touch<'r>(&self, rows: impl Iterator<Item = &'r [u8]>) -> [u64; BLOCK] {
         let mut hashes = [0; BLOCK];
         let mut seen = 0u8;
-        for (place, row) in hashes.iter_mut().zip(rows) {
-            *place = self.hash(row);
-            seen ^= self.table.find(*place, |_| true).map_or(0, |held| held.bytes().first().copied().unwrap_or(0));
+        for (key_hash, row) in hashes.iter_mut().zip(rows) {
+            *key_hash = self.hash(row);
+            seen ^= self.table.find(*key_hash, |_| true).map_or(0, |held| held.bytes().first().copied().unwrap_or(0));
         }
         std::hint::black_box(seen);
         hashes
     }
     /// Makes `row` the newest of its key, or takes the key's row away; tells what was and what is.
     #[inline]
-    fn set(&mut self, row: &[u8], place: u64, is_there: bool, mut tell: impl FnMut(&[u8], i64)) {
+    fn set(&mut self, row: &[u8], key_hash: u64, is_there: bool, mut tell: impl FnMut(&[u8], i64)) {
         let (layout, columns) = (&self.layout, self.key);
         let key_of = |row: &[u8]| layout.start(row, columns);
         let key = &row[..key_of(row)];
         // An encoded key is never the beginning of another one.
         let is_same = |held: &Row| held.bytes().get(..key.len()) == Some(key);
-        let entry = self.table.entry(place, is_same, |held| hash(&held.bytes()[..key_of(held.bytes())]));
+        let entry = self.table.entry(key_hash, is_same, |held| hash(&held.bytes()[..key_of(held.bytes())]));
         match (entry, is_there) {
             (Entry::Occupied(mut held), true) => {
                 if held.get().bytes() != row {
@@ -162,8 +163,8 @@ impl State {
         }
         for block in changes.chunks(BLOCK) {
             let hashes = self.newest.touch(block.iter().map(|(_, (row, _))| *row));
-            for ((_, (row, diff)), place) in block.iter().zip(hashes) {
-                self.set(row, place, *diff, time, out);
+            for ((_, (row, diff)), key_hash) in block.iter().zip(hashes) {
+                self.set(row, key_hash, *diff, time, out);
             }
         }
         if let Some(front) = &mut self.front {
@@ -171,10 +172,10 @@ impl State {
         }
     }
     #[inline]
-    fn set(&mut self, row: &[u8], place: u64, diff: i64, time: u64, out: &mut Encoded) {
+    fn set(&mut self, row: &[u8], key_hash: u64, diff: i64, time: u64, out: &mut Encoded) {
         match &mut self.front {
-            None => self.newest.set(row, place, diff > 0, |row, diff| out.push(row, time, diff)),
-            Some(front) => self.newest.set(row, place, diff > 0, |row, diff| front.change(row, diff)),
+            None => self.newest.set(row, key_hash, diff > 0, |row, diff| out.push(row, time, diff)),
+            Some(front) => self.newest.set(row, key_hash, diff > 0, |row, diff| front.change(row, diff)),
         }
     }
     fn bytes(&self) -> usize {
