@@ -186,7 +186,9 @@ fn errors_of_the_last_moment_are_told_before_the_end() {
     publish(broker.port, &vec![("shop/t0/reading", "{nonsense"); count]);
     // All of them have reached the broker, and whatever jarvis took of them it must tell; the rest comes again.
     assert!(instance.terminate().success());
-    let told = folder.read("faults.jsonl").lines().count();
+    // Errors of one tick that are the same are one row with a weight.
+    let weight = |line: &str| serde_json::from_str::<Value>(line).unwrap()["_diff"].as_u64().unwrap();
+    let told = folder.read("faults.jsonl").lines().map(weight).sum::<u64>() as usize;
     let acknowledged = broker.log().matches("Received PUBACK from jarvis").count();
     assert!(acknowledged <= told, "{acknowledged} were acknowledged, and {told} told");
 }

@@ -377,10 +377,10 @@ impl Moments {
             let start = crate::columns::read_i64(key.bytes(), &layout.key_widths, moment.key)?;
             Some((start.max(0) as u64).saturating_add(moment.after))
         };
-        // A group without a window never leaves, and is never told where only closed windows are.
+        // Without a window a row has no time at which it would count, and a group none at which it would close.
         let never = u64::MAX;
         Moments {
-            leave: layout.expire.map(|m| at(m).unwrap_or(never)),
+            leave: layout.expire.map(|m| at(m).unwrap_or(0)),
             settle: layout.settle.map(|m| at(m).unwrap_or(never)),
             show: layout.hold.map(|m| at(m).unwrap_or(never)),
         }
