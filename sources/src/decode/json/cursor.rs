@@ -45,7 +45,7 @@ impl<'a> Cursor<'a> {
     /// Takes these bytes if they come next, with no white space before or in them.
     #[inline]
     pub fn take_exactly(&mut self, bytes: &[u8]) -> bool {
-        let found = self.bytes[self.at..].starts_with(bytes);
+        let found = starts_with(&self.bytes[self.at..], bytes);
         self.at += if found { bytes.len() } else { 0 };
         found
     }
@@ -306,6 +306,18 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// As the standard library's, without a call for the short texts that keys are.
+#[inline]
+fn starts_with(bytes: &[u8], start: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..start.len()) else { return false };
+    match start.len() {
+        // The first and the last bytes, which overlap.
+        4..=8 => bytes.first_chunk::<4>() == start.first_chunk() && bytes.last_chunk::<4>() == start.last_chunk(),
+        9..=16 => bytes.first_chunk::<8>() == start.first_chunk() && bytes.last_chunk::<8>() == start.last_chunk(),
+        _ => bytes == start,
+    }
+}
+
 /// How many bytes at the start of a string's inside are plain: no quote, backslash or control character.
 ///
 /// Eight bytes at a time; the formulas are from "Bit Twiddling Hacks" (haszero, hasless). A borrow can only mark bytes
@@ -329,4 +341,19 @@ fn plain_length(bytes: &[u8]) -> usize {
     }
     let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
     words.len() * 8 + plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn starts_are_found_as_the_standard_library_does(text in "[ab]{0,24}", length in 0usize..24, at in 0usize..24) {
+            let mut start = text.as_bytes()[..length.min(text.len())].to_vec();
+            prop_assert!(super::starts_with(text.as_bytes(), &start));
+            if let Some(byte) = start.get_mut(at) { *byte ^= 1; }
+            prop_assert_eq!(super::starts_with(text.as_bytes(), &start), text.as_bytes().starts_with(&start));
+        }
+    }
 }

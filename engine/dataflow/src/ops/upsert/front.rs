@@ -74,7 +74,7 @@ impl Front {
     pub fn change(&mut self, row: &[u8], diff: i64) {
         let mut rank = std::mem::take(&mut self.rank);
         write_rank(row, &self.order, self.key, &self.layout, &mut rank);
-        if self.floor.as_ref().is_none_or(|floor| rank.as_slice() <= floor.bytes()) {
+        if self.floor.as_ref().is_none_or(|floor| is_within(&rank, floor.bytes())) {
             self.change_reserve(&rank, row, diff);
         }
         self.rank = rank;
@@ -129,6 +129,15 @@ impl Front {
         let all = first.len() < self.size;
         self.reserve = first.into_iter().collect();
         self.floor = if all { None } else { self.reserve.last_key_value().map(|(rank, _)| rank.clone()) };
+    }
+}
+
+/// Whether a rank does not lie behind the last one; most do, and show it in their first bytes.
+#[inline]
+fn is_within(rank: &[u8], last: &[u8]) -> bool {
+    match (rank.first_chunk::<8>(), last.first_chunk::<8>()) {
+        (Some(a), Some(b)) if a != b => u64::from_be_bytes(*a) < u64::from_be_bytes(*b),
+        _ => rank <= last,
     }
 }
 

@@ -10,7 +10,7 @@ use super::edge::{RowEdge, RowsBuilder};
 use super::parcel::{Dealer, Owner, ParcelBuilder, Parcels, Run, exchange};
 use super::pending::Pending;
 use super::{Fed, Shared};
-use crate::columns::{Codec, Layout};
+use crate::columns::{Codec, Layout, is_same};
 use crate::encoded::Encoded;
 use crate::row::{Row, hash};
 use front::{Front, FrontPlan};
@@ -119,7 +119,7 @@ impl Newest {
         let key_of = |row: &[u8]| layout.start(row, columns);
         let key = &row[..key_of(row)];
         // An encoded key is never the beginning of another one.
-        let is_same = |held: &Row| held.bytes().get(..key.len()) == Some(key);
+        let is_same = |held: &Row| held.bytes().get(..key.len()).is_some_and(|held| is_same(held, key));
         let entry = self.table.entry(key_hash, is_same, |held| hash(&held.bytes()[..key_of(held.bytes())]));
         match (entry, is_there) {
             (Entry::Occupied(mut held), true) => {
