@@ -70,7 +70,7 @@ const WORDS: [&str; 53] = [
 ];
 
 fn shipped() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let folder = Path::new(".").join("pipelines");
     let files = std::fs::read_dir(folder).expect("the pipelines that ship").map(|entry| entry.expect("a file").path());
     let mut files: Vec<PathBuf> = files.collect();
     files.sort();
@@ -79,18 +79,18 @@ fn shipped() -> Vec<Vec<u8>> {
 
 /// The tables of the facility, which most pipelines name.
 static FACILITY: LazyLock<Pipeline> = LazyLock::new(|| {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = Path::new(".");
     let all = read_pipelines(&paths(), false).unwrap_or_else(|findings| panic!("{}: {findings}", here.display()));
     all.into_iter().find(|pipeline| pipeline.name.value == "facility").expect("there are tables")
 });
 
 fn paths() -> Paths {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = Path::new(".");
     Paths { pipelines: vec![here.join("pipelines")], config: Some(here.join("config")), data: None }
 }
 
 fn build(text: &str) -> Result<Project, Diagnostics> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/edited.yaml");
+    let path = Path::new(".").join("pipelines/edited.yaml");
     let kinds = Kinds { sources: jarvis_sources::kinds(), sinks: jarvis_sinks::kinds() };
     let pipeline = parse_pipeline(SourceText::new(path, text), &|_| None)?;
     Project::build(vec![pipeline, FACILITY.clone()], &paths(), &kinds)

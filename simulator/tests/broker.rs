@@ -114,7 +114,7 @@ async fn hear(told: &mut mpsc::UnboundedReceiver<Publish>, wanted: &[(&str, &str
 }
 
 fn facility() -> Facility {
-    Facility::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/facility.yaml")).unwrap()
+    Facility::read(&Path::new(".").join("../config/facility.yaml")).unwrap()
 }
 
 /// Plays the shipped facility twenty times as fast.

@@ -121,7 +121,7 @@ fn parquet_file(compression: Compression) -> Vec<u8> {
 }
 
 fn facility() -> Vec<u8> {
-    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/facility.yaml")).expect("the facility that ships")
+    std::fs::read("../config/facility.yaml").expect("the facility that ships")
 }
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));

@@ -8,7 +8,7 @@ use std::path::Path;
 const START_MS: i64 = 1_700_000_000_000;
 
 fn facility() -> Facility {
-    Facility::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/facility.yaml")).unwrap()
+    Facility::read(&Path::new(".").join("../config/facility.yaml")).unwrap()
 }
 
 /// Messages with their time in seconds, in steps of a tenth.

@@ -5,10 +5,13 @@
 //! merged with conditions on `now()`, and not at all where groups of windows leave as a whole.
 
 mod aggregate;
+mod expression;
 mod filter;
 mod join;
 mod project;
 mod rank;
+
+pub(crate) use expression::{column_expr, physical};
 
 use crate::functions::TIMESTAMP;
 use crate::graph::*;
@@ -16,10 +19,7 @@ use crate::refusal::{Refusal, refuse};
 use crate::table_functions::SessionCall;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, col, lit};
-use datafusion::physical_expr::create_physical_expr;
 use jarvis_spec::OnError;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -410,97 +410,6 @@ pub fn session_schema(stream: &Schema) -> SchemaRef {
 /// Columns of results may always be null: what DataFusion infers is not a promise the engine has to keep.
 pub fn loose(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>()))
-}
-
-/// A reference to a column by position.
-pub(crate) fn column_expr(schema: &Schema, index: usize) -> Expression {
-    Arc::new(datafusion::physical_expr::expressions::Column::new(schema.field(index).name(), index))
-}
-
-/// An expression over the columns of a plan, whose positions are those of the node.
-pub(crate) fn physical(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
-    if crate::now::mentions_now(expr) {
-        return refuse(
-            "now() changes with every tick and can only bound rows in a condition",
-            "compare it: WHERE at > now() - INTERVAL '30 seconds', joined by AND with other conditions",
-            "now",
-        );
-    }
-    if let Some(name) = volatile(expr) {
-        let help = "a row that is taken back must get the value that it got when it came; let a source bring the value";
-        return refuse(format!("{name}() gives another value at each call"), help, &name);
-    }
-    if let Some(word) = subquery_in(expr) {
-        return Err(Refusal::new(
-            "a subquery in this place is not kept up to date",
-            "use it as a condition of WHERE, joined by AND; or LEFT JOIN the query and ask whether its column IS NULL",
-        )
-        .at(word)
-        .at("SELECT")
-        .into_error());
-    }
-    let expr = fixed_intervals(expr.clone(), schema)?;
-    create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-}
-
-/// A timestamp plus or minus an interval of a fixed length as one with a duration: an addition of integers, where an
-/// interval that may hold months asks the calendar for every row.
-fn fixed_intervals(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    use datafusion::common::ScalarValue;
-    use datafusion::common::tree_node::{Transformed, TreeNode};
-    use datafusion::logical_expr::{BinaryExpr, ExprSchemable, Operator};
-    let fixed = |e: Expr| -> Result<Transformed<Expr>> {
-        let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) = e else {
-            return Ok(Transformed::no(e));
-        };
-        let micros = match (&*right, left.get_type(schema)?) {
-            (Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _), TIMESTAMP) if i.nanoseconds % 1000 == 0 => {
-                crate::functions::constant_micros(&right)
-            }
-            _ => None,
-        };
-        let right = match micros {
-            Some(micros) => Box::new(lit(ScalarValue::DurationMicrosecond(Some(micros)))),
-            None => right,
-        };
-        Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
-    };
-    Ok(expr.transform_up(fixed)?.data)
-}
-
-/// The word that a subquery starts with which the optimizer could not turn into a join.
-fn subquery_in(expr: &Expr) -> Option<&'static str> {
-    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-    let mut found = None;
-    // The closure never fails.
-    let _ = expr.apply(|e| {
-        found = match e {
-            Expr::Exists(_) => Some("EXISTS"),
-            Expr::InSubquery(_) => Some("IN"),
-            // The first SELECT is that of the query itself.
-            Expr::ScalarSubquery(_) | Expr::SetComparison(_) => Some("(SELECT"),
-            _ => None,
-        };
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    found
-}
-
-/// A function in the expression that is not determined by its arguments.
-fn volatile(expr: &Expr) -> Option<String> {
-    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-    let mut found = None;
-    // The closure never fails.
-    let _ = expr.apply(|e| {
-        if let Expr::ScalarFunction(f) = e
-            && f.func.signature().volatility == datafusion::logical_expr::Volatility::Volatile
-        {
-            found = Some(f.func.name().to_string());
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found
 }
 
 /// A node's own columns as a schema for expressions by name; names that occur twice cannot be referred to.
