@@ -40,6 +40,11 @@ impl Codec {
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
+    /// How the rows that this codec makes are laid out.
+    pub fn layout(&self) -> Layout {
+        let types = self.schema.fields().iter().map(|f| f.data_type());
+        Layout::of(types).expect("planning refuses columns that cannot be sliced")
+    }
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Row>, ArrowError> {
         if columns.is_empty() {
             return Ok(vec![Row::default(); rows]);

@@ -4,7 +4,7 @@
 use super::parcel::{Dealer, Owner, Run, exchange, parcels};
 use super::pending::Pending;
 use super::{DeltaBuilder, Deltas, Shared};
-use crate::columns::{Codec, Layout, read_i64};
+use crate::columns::{Codec, read_i64};
 use crate::delta::Delta;
 use crate::row::Row;
 use arrow::array::{RecordBatch, TimestampMicrosecondArray};
@@ -31,8 +31,7 @@ pub fn session<'s>(
     let key = session.keys.len();
     let columns: Vec<usize> = session.keys.iter().copied().chain(0..schema.fields().len()).collect();
     let whole = Codec::of(schema, &columns).expect("planning refuses columns that cannot be encoded");
-    let layout = Layout::of(whole.schema().fields().iter().map(|f| f.data_type()));
-    let layout = layout.expect("planning refuses columns that cannot be sliced");
+    let layout = whole.layout();
     let dealer = Dealer::new(whole, columns, Owner::Key(key), input.scope().peers());
     // A row without a time is in no session.
     let time = key + session.time;

@@ -2,7 +2,7 @@
 
 use super::LiveOptions;
 use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
-use super::ending::give;
+use super::ending::{Stopping, give};
 use super::errors::SystemErrors;
 use super::history::History;
 use super::intake::Gate;
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// Rows taken into one tick at most.
 const TICK_ROWS: usize = 50_000;
@@ -75,7 +75,7 @@ pub(super) struct Conductor {
     pub errors: SystemErrors,
     sampled: Instant,
     /// The end was asked for.
-    pub stopping: watch::Receiver<bool>,
+    pub stopping: Stopping,
 }
 
 pub(super) fn now() -> u64 {
@@ -83,11 +83,7 @@ pub(super) fn now() -> u64 {
 }
 
 impl Conductor {
-    pub async fn start(
-        project: Project,
-        options: LiveOptions,
-        stopping: watch::Receiver<bool>,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(project: Project, options: LiveOptions, stopping: Stopping) -> anyhow::Result<Self> {
         let (sender, arrivals) = mpsc::channel(1024);
         let (fatal, failures) = mpsc::unbounded_channel();
         let (graph, outlets) = super::reload::outlets(&project);

@@ -9,18 +9,21 @@ use jarvis_dataflow::Delta;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long a sink may take to write what it has been given, once the run is to end.
+/// How long the sinks may take for what has come before the end was asked for; and then to finish what they were given.
 const LAST_WRITES: Duration = Duration::from_secs(10);
 /// How long sources may take to acknowledge what is safe and to say goodbye.
 const GOODBYES: Duration = Duration::from_secs(2);
 
+/// Since when the end is asked for; `None`: it is not.
+pub(super) type Stopping = watch::Receiver<Option<Instant>>;
+
 /// Passes requests on, and shows at once that the end was asked for: a conductor that waits for a sink does not look at
 /// its requests. They are read all the same, so that the end is never behind others that nobody takes.
-pub(super) fn announced(mut requests: mpsc::Receiver<Control>) -> (mpsc::Receiver<Control>, watch::Receiver<bool>) {
+pub(super) fn announced(mut requests: mpsc::Receiver<Control>) -> (mpsc::Receiver<Control>, Stopping) {
     let (sender, passed) = mpsc::channel(1);
-    let (tell, stopping) = watch::channel(false);
+    let (tell, stopping) = watch::channel(None);
     tokio::spawn(async move {
         let mut waiting = VecDeque::new();
         while !matches!(waiting.back(), Some(Control::Stop)) {
@@ -36,7 +39,7 @@ pub(super) fn announced(mut requests: mpsc::Receiver<Control>) -> (mpsc::Receive
                 },
             }
         }
-        tell.send_replace(true);
+        tell.send_replace(Some(Instant::now()));
         // Whoever asks from now on learns at once that it is too late.
         drop(requests);
         for request in waiting.into_iter().filter(is_awaited) {
@@ -67,7 +70,7 @@ pub(super) async fn give(
     sinks: &HashMap<String, (String, SinkTask)>,
     name: &str,
     delta: &Delta,
-    stopping: &watch::Receiver<bool>,
+    stopping: &Stopping,
     failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
 ) -> anyhow::Result<()> {
     let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
@@ -80,10 +83,11 @@ pub(super) async fn give(
     }
 }
 
-async fn out_of_patience(mut stopping: watch::Receiver<bool>) {
+/// One patience for all that is still to be given, however many batches that is.
+async fn out_of_patience(mut stopping: Stopping) {
     // Whoever could say so is there until it has been said.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-    sleep(LAST_WRITES).await;
+    let asked = stopping.wait_for(Option::is_some).await.ok().and_then(|asked| *asked);
+    sleep_until(asked.unwrap_or_else(Instant::now) + LAST_WRITES).await;
 }
 
 fn unfinished(sink: &str) -> String {
@@ -139,7 +143,7 @@ mod tests {
         let (reply, _waits) = oneshot::channel();
         tell(Control::Streams { reply }).await;
         tell(Control::Stop).await;
-        stopping.wait_for(|stopping| *stopping).await.expect("the end is announced");
+        stopping.wait_for(Option::is_some).await.expect("the end is announced");
 
         let mut awaited = 0;
         while let Some(request) = passed.recv().await {

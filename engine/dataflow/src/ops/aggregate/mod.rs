@@ -50,6 +50,8 @@ pub struct Layout {
     pub words: usize,
     /// Bags per group.
     pub bags: usize,
+    /// By bag: whether it holds but one value, and if so, whether the greatest.
+    pub best: Vec<Option<bool>>,
     pub schema: SchemaRef,
     /// When groups leave, when they cannot change any more, when they are told first: see [`Aggregate`].
     pub expire: Option<Moment>,
@@ -62,12 +64,18 @@ pub struct Layout {
 impl Layout {
     pub fn new(node: &Node, aggregate: &Aggregate, input: &SchemaRef) -> Self {
         let (mut words, mut bags) = (1, 0);
-        let calls = aggregate
+        let calls: Vec<(Call, Plan)> = aggregate
             .calls
             .iter()
             .map(|call| (call.clone(), Self::plan(call, aggregate.append_only, input, &mut words, &mut bags)))
             .collect();
+        let best = calls.iter().filter_map(|(_, plan)| match plan {
+            Plan::Sum { .. } => None,
+            Plan::Bag { .. } => Some(None),
+            Plan::Best { greatest, .. } => Some(Some(*greatest)),
+        });
         Layout {
+            best: best.collect(),
             keys: aggregate.keys.clone(),
             key_codec: Codec::of(input, &aggregate.keys).expect("planning refuses keys that cannot be encoded"),
             key_widths: crate::columns::Layout::of(aggregate.keys.iter().map(|k| input.field(*k).data_type()))

@@ -122,13 +122,11 @@ impl Groups {
                 }
             }
         }
-        let keeps_best = self.layout.calls.iter().any(|(_, p)| matches!(p, Plan::Best { .. }));
         for (position, bag, row, diff) in partial.values {
             let Some(slot) = slots[position as usize] else { continue };
             let target = &mut self.bags[slot as usize * self.layout.bags + bag as usize];
             self.heap -= target.bytes();
-            let best = if keeps_best { self.layout.best(bag as usize) } else { None };
-            match best {
+            match self.layout.best[bag as usize] {
                 Some(greatest) => target.keep_best(row, greatest),
                 None if self.hidden[slot as usize] => target.add_unread(row, diff),
                 None => target.add(row, diff),
@@ -384,15 +382,5 @@ impl Moments {
             settle: layout.settle.map(|m| at(m).unwrap_or(never)),
             show: layout.hold.map(|m| at(m).unwrap_or(never)),
         }
-    }
-}
-
-impl Layout {
-    /// Whether a bag holds only the best value, and which is best.
-    fn best(&self, bag: usize) -> Option<bool> {
-        self.calls.iter().find_map(|(_, p)| match p {
-            Plan::Best { bag: b, greatest, .. } if *b == bag => Some(*greatest),
-            _ => None,
-        })
     }
 }

@@ -5,7 +5,7 @@ pub mod ranked;
 use super::parcel::{Dealer, Owner, Run, exchange, parcels};
 use super::pending::Pending;
 use super::{DeltaBuilder, Deltas, Gauge, Shared};
-use crate::columns::{Codec, Layout};
+use crate::columns::Codec;
 use crate::delta::Delta;
 use crate::row::Row;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
@@ -78,8 +78,7 @@ pub fn topk<'s>(
     let order: Vec<(usize, bool, bool)> =
         top.partition.iter().map(|c| (*c, false, true)).chain(rank_order(top, schema.fields().len())).collect();
     let codec = ordered_codec(&order, schema);
-    let partitions = Layout::of(codec.schema().fields()[..partition].iter().map(|f| f.data_type()))
-        .expect("planning refuses keys that cannot be sliced");
+    let layout = codec.layout();
     let workers = input.scope().peers();
     let dealer = Dealer::new(codec, order.into_iter().map(|o| o.0).collect(), Owner::Key(partition), workers);
     let gauge = shared.gauge(format!("{}/{name}", node.owner));
@@ -97,7 +96,7 @@ pub fn topk<'s>(
             let Some((capability, closed)) = pending.closed(&[frontier]) else { return };
             for (time, runs) in closed {
                 let split = |row: &[u8]| {
-                    let (key, rank) = row.split_at(partitions.start(row, partition));
+                    let (key, rank) = row.split_at(layout.start(row, partition));
                     (Row::new(key), Row::new(rank))
                 };
                 let mut changes: Vec<((Row, Row), i64)> =

@@ -38,8 +38,7 @@ pub fn upsert<'s>(
     let stored: Vec<usize> = held.iter().map(|h| columns.iter().position(|c| c == h).unwrap_or(0)).collect();
     let codec = Codec::of(&plan.schema, &columns).expect("planning refuses columns that cannot be encoded");
     let schema = codec.schema().clone();
-    let layout = Layout::of(schema.fields().iter().map(|f| f.data_type()));
-    let layout = layout.expect("planning refuses columns that cannot be sliced");
+    let layout = codec.layout();
     let front = front.map(|f| Front::new(f, &stored, plan.key.len(), layout.clone()));
     let dealer = Dealer::new(codec, columns, Owner::Key(plan.key.len()), input.scope().peers());
     let gauge = shared.gauge(format!("{owner}/{name}"));
