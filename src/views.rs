@@ -25,7 +25,7 @@ pub async fn query(views: Vec<View>, data: Option<&Path>, sql: &str) -> Result<V
         .with_default_catalog_and_schema(LIVE, "system")
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
-    let context = SessionContext::new_with_config(config);
+    let context = jarvis_lineage::session(config);
     context.register_catalog(LIVE, Arc::new(catalog(views)?));
     if let Some(lineage) = data.map(jarvis_lineage::open).transpose()?.and_then(|opened| opened.catalog("lineage")) {
         context.register_catalog("lineage", lineage);

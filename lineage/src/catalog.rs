@@ -34,7 +34,7 @@ pub fn open(data: &Path) -> Result<SessionContext> {
         .with_default_catalog_and_schema("lineage", "system")
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
-    let context = SessionContext::new_with_config(config);
+    let context = crate::session(config);
     context.register_catalog("lineage", Arc::new(Pipelines { streams: layout::streams(&data) }));
     Ok(context)
 }

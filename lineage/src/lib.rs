@@ -16,7 +16,9 @@ pub mod encode;
 mod layout;
 mod query;
 mod recorder;
+mod session;
 
 pub use catalog::open;
 pub use query::{QueryError, ResultFormat, query, write};
 pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};
+pub use session::session;

@@ -1,5 +1,6 @@
 //! The functions that jarvis adds to SQL: `now()`, `tumble`, `hop`.
 
+use crate::graph::Expression;
 use crate::refusal::refuse;
 use arrow::array::{ArrayRef, AsArray, ListBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
@@ -8,6 +9,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility,
 };
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
 use std::sync::Arc;
 
 /// `timestamp` of the language.
@@ -136,19 +139,17 @@ impl ScalarUDFImpl for Hop {
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (slide, size) = (constant("hop", &args.args[1])?, constant("hop", &args.args[2])?);
-        if size / slide > 10_000 {
+        if size / slide > MOST_WINDOWS {
             return exec_err!("hop: a row would lie in {} windows; choose a longer slide", size / slide);
         }
         let at = micros(&args.args[0], args.number_rows)?;
         let at = at.as_primitive::<TimestampMicrosecondType>();
         let mut starts = ListBuilder::new(TimestampMicrosecondBuilder::new());
         for t in at.iter() {
-            let far = i64::MAX / 2;
-            let Some(t) = t.filter(|t| size < far && (-far..far).contains(t)) else {
+            let Some((t, last)) = t.and_then(|t| Some((t, last_start(t, slide, size)?))) else {
                 starts.append(false);
                 continue;
             };
-            let last = t.div_euclid(slide) * slide;
             let mut start = (t - size).div_euclid(slide) * slide + slide;
             while start <= last {
                 starts.values().append_value(start);
@@ -157,6 +158,65 @@ impl ScalarUDFImpl for Hop {
             starts.append(true);
         }
         Ok(ColumnarValue::Array(Arc::new(starts.finish())))
+    }
+}
+
+/// The start of the latest window that a time lies in; `None` for times so far away that one cannot compute with them.
+fn last_start(t: i64, slide: i64, size: i64) -> Option<i64> {
+    const FAR: i64 = i64::MAX / 2;
+    (size < FAR && (-FAR..FAR).contains(&t)).then(|| t.div_euclid(slide) * slide)
+}
+
+/// More windows than that for one row are a mistake.
+const MOST_WINDOWS: i64 = 10_000;
+
+/// `hop` whose windows are made of whole slides.
+pub(crate) struct Hopping {
+    /// µs
+    pub slide: u64,
+    /// How many windows each time lies in.
+    pub windows: usize,
+    /// The start of the latest of them; null where `hop` is.
+    pub latest: Expression,
+}
+
+impl Hopping {
+    /// `None`: the expression is something else, or its windows are not made of whole slides.
+    pub fn of(expression: &Expression) -> Option<Hopping> {
+        let call = ScalarFunctionExpr::try_downcast_func::<Hop>(expression.as_ref())?;
+        let constant = |i: usize| scalar_micros(call.args().get(i)?.downcast_ref::<Literal>()?.value());
+        let (slide, size) = (constant(1).filter(|s| *s > 0)?, constant(2)?);
+        if size < slide || size % slide != 0 || size / slide > MOST_WINDOWS {
+            return None;
+        }
+        let field = Arc::new(Field::new("__start", TIMESTAMP, true));
+        let latest = ScalarUDF::from(LatestHop(Signature::any(3, Volatility::Immutable)));
+        let options = Arc::new(call.config_options().clone());
+        let latest = ScalarFunctionExpr::new("latest_hop", Arc::new(latest), call.args().to_vec(), field, options);
+        Some(Hopping { slide: slide as u64, windows: (size / slide) as usize, latest: Arc::new(latest) })
+    }
+}
+
+/// The last of what `hop` gives. Not a function of the language: [`Hopping`] puts it in.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct LatestHop(Signature);
+
+impl ScalarUDFImpl for LatestHop {
+    fn name(&self) -> &str {
+        "latest_hop"
+    }
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(TIMESTAMP)
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (slide, size) = (constant("hop", &args.args[1])?, constant("hop", &args.args[2])?);
+        let at = micros(&args.args[0], args.number_rows)?;
+        let starts: TimestampMicrosecondArray =
+            at.as_primitive::<TimestampMicrosecondType>().unary_opt(|t| last_start(t, slide, size));
+        Ok(ColumnarValue::Array(Arc::new(starts)))
     }
 }
 

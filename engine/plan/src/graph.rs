@@ -117,6 +117,20 @@ pub struct Aggregate {
     pub settle: Option<Moment>,
     /// When groups are told first: nobody reads them before. Set by [`crate::simplify`].
     pub hold: Option<Moment>,
+    /// Rows are added up per pane before they count in their windows. Set by [`crate::panes`].
+    pub panes: Option<Panes>,
+}
+
+/// Windows that overlap, all of whose starts are a slide apart: the rows of one slide, a pane, lie in the same windows.
+/// In the rows as they come in, `keys` hold the latest of these windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panes {
+    /// Positions in the group's keys that hold the start or the end of the window.
+    pub keys: Vec<usize>,
+    /// From the start of one window to that of the next, µs.
+    pub slide: u64,
+    /// How many windows a pane lies in; at least 1.
+    pub windows: usize,
 }
 
 /// A moment in the life of a group of a window: when the clock passes a timestamp of its key plus a duration.

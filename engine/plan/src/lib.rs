@@ -5,6 +5,7 @@ pub mod functions;
 pub mod graph;
 pub mod lower;
 pub mod now;
+mod panes;
 pub mod refusal;
 pub mod session_state;
 pub mod simplify;

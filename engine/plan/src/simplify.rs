@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// Simplifies a graph whose outputs are set.
 pub fn simplify(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
+    crate::panes::use_panes(&mut graph);
     merge_maps(&mut graph);
     project_in_joins(&mut graph);
     push_holds(&mut graph);
@@ -157,16 +158,23 @@ fn needed(graph: &Graph, consumers: &[NodeId]) -> Option<BTreeSet<usize>> {
     for consumer in consumers {
         let Op::Map { filter, project: Some(project), .. } = &graph.nodes[*consumer].op else { return None };
         for expression in filter.iter().chain(project) {
-            // The closure never fails.
-            let _ = expression.apply(|e| {
-                if let Some(column) = e.downcast_ref::<Column>() {
-                    needed.insert(column.index());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            });
+            needed.extend(columns_of(expression));
         }
     }
     Some(needed)
+}
+
+/// The columns that an expression reads.
+pub fn columns_of(expression: &Expression) -> BTreeSet<usize> {
+    let mut columns = BTreeSet::new();
+    // The closure never fails.
+    let _ = expression.apply(|e| {
+        if let Some(column) = e.downcast_ref::<Column>() {
+            columns.insert(column.index());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    columns
 }
 
 /// The expression over columns that stand elsewhere.

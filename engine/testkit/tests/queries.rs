@@ -205,6 +205,11 @@ queries! {
     now_count_all: "SELECT count(*) AS n FROM a WHERE at > now() - INTERVAL '2 seconds'";
     now_window: "SELECT tumble(at, INTERVAL '2 seconds') AS w, count(*) AS n FROM a WHERE at <= now() GROUP BY tumble(at, INTERVAL '2 seconds')";
     now_append_only_max: "SELECT g, max(n) AS m FROM c WHERE c.g IS NOT NULL GROUP BY g";
+    hop_with_bags: "SELECT window_end, g, max(x) AS m, count(DISTINCT x) AS d, array_agg(id ORDER BY id) AS ids FROM hop(a, at, INTERVAL '2 seconds', INTERVAL '6 seconds') GROUP BY window_end, g";
+    hop_one_window: "SELECT window_start, count(*) AS n FROM hop(a, at, INTERVAL '3 seconds', INTERVAL '3 seconds') GROUP BY window_start";
+    hop_uneven: "SELECT window_start, sum(x) AS s FROM hop(a, at, INTERVAL '4 seconds', INTERVAL '6 seconds') GROUP BY window_start";
+    hop_some_windows: "SELECT window_start, count(*) AS n FROM hop(a, at, INTERVAL '2 seconds', INTERVAL '6 seconds') WHERE window_end > at + INTERVAL '3 seconds' GROUP BY window_start";
+    hop_moved: "SELECT s, min(f) AS f FROM (SELECT window_start - INTERVAL '1 second' AS s, f FROM hop(a, at, INTERVAL '2 seconds', INTERVAL '6 seconds')) GROUP BY s";
     hop_join: "SELECT w.window_start, w.id, b.y FROM hop(a, at, INTERVAL '5 seconds', INTERVAL '10 seconds') w JOIN b ON w.g = b.g";
     tumble_top: "SELECT window_start, id FROM (SELECT window_start, id, row_number() OVER (PARTITION BY window_start ORDER BY x DESC, id) AS rn FROM tumble(a, at, INTERVAL '5 seconds')) t WHERE rn = 1";
     regexp: "SELECT g FROM b WHERE g ~ '^b+$'";

@@ -234,7 +234,7 @@ struct Sums {
 impl Sums {
     fn flush(&mut self, out: &mut Vec<Partial>) {
         let gathered = std::mem::take(&mut self.gathered);
-        gathered.deal(self.layout.words, self.workers, &self.words, vec![], out);
+        gathered.deal(&self.layout, self.workers, &self.words, vec![], out);
         self.words.clear();
     }
     #[cold]

@@ -53,8 +53,9 @@ impl Lowering<'_> {
             None if input.punctual => settled(&group_windows),
             _ => None,
         };
+        let append_only = input.append_only;
         let aggregate =
-            Aggregate { input: input.node, keys, calls, append_only: input.append_only, expire, settle, hold: None };
+            Aggregate { input: input.node, keys, calls, append_only, expire, settle, hold: None, panes: None };
         let node = self.add(Op::Aggregate(aggregate), loose(plan.schema.as_arrow()), "group");
         let windows = group_windows.into_iter().enumerate().filter_map(|(i, w)| Some((i, w?))).collect();
         Ok(Lowered { windows, lateness: input.lateness, ..Lowered::plain(node) })

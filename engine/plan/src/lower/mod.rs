@@ -330,6 +330,7 @@ impl<'a> Lowering<'a> {
             expire: None,
             settle: None,
             hold: None,
+            panes: None,
         };
         self.add(Op::Aggregate(aggregate), schema, "distinct")
     }

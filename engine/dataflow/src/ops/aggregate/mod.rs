@@ -1,7 +1,8 @@
 //! Groups: one row per key with its aggregates, kept right under inserts and retractions.
 //!
 //! Two steps. On the worker where rows arise, [`partial`] adds up a batch per group; what travels is one partial per
-//! group, time and batch. On the worker that owns the group, [`state`] adds partials to the group and tells the
+//! group, time and batch; rows of windows that overlap are added up per pane, and the sums are then dealt out to the
+//! windows (Li et al., "No pane, no gain", SIGMOD Record 2005). On the worker that owns the group, [`state`] adds partials to the group and tells the
 //! difference: −old +new, once per group and time. Counts, sums and averages cost the same whatever the size of the
 //! group; minima, maxima and the like hold the group's values in order, and cost the logarithm of its size.
 //!
@@ -16,9 +17,9 @@ pub mod words;
 
 use super::{Clock, DeltaBuilder, Deltas, Shared};
 use crate::columns::Codec;
-use crate::row::hash;
+use crate::row::{Row, hash};
 use arrow::datatypes::{DataType, SchemaRef};
-use jarvis_plan::{Aggregate, Call, Function, Moment, Node};
+use jarvis_plan::{Aggregate, Call, Function, Moment, Node, Panes};
 use partial::{Partial, Partials};
 use state::Groups;
 use std::rc::Rc;
@@ -57,6 +58,7 @@ pub struct Layout {
     pub expire: Option<Moment>,
     pub settle: Option<Moment>,
     pub hold: Option<Moment>,
+    pub panes: Option<Panes>,
     pub owner: String,
     pub on_error: jarvis_spec::OnError,
 }
@@ -87,6 +89,7 @@ impl Layout {
             expire: aggregate.expire,
             settle: aggregate.settle,
             hold: aggregate.hold,
+            panes: aggregate.panes.clone(),
             owner: node.owner.clone(),
             on_error: node.on_error,
         }
@@ -116,6 +119,20 @@ impl Layout {
                 keeps_nulls: matches!(function, Function::ArrayAgg | Function::FirstValue | Function::LastValue),
             },
         }
+    }
+    /// How many groups a row counts in.
+    pub fn windows(&self) -> usize {
+        self.panes.as_ref().map_or(1, |p| p.windows)
+    }
+    /// The key of the window before the one of `key`.
+    pub fn window_before(&self, key: &Row) -> Row {
+        let mut bytes = key.bytes().to_vec();
+        if let Some(panes) = &self.panes {
+            for place in &panes.keys {
+                crate::columns::lower_i64(&mut bytes, &self.key_widths, *place, panes.slide);
+            }
+        }
+        Row::new(&bytes)
     }
     /// Whether there is always one row. Without aggregates it is a DISTINCT of no columns: a row only while there is input.
     pub fn is_global(&self) -> bool {

@@ -60,44 +60,66 @@ impl Gathered {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
-    /// Deals the groups out by time and by the worker that owns them; groups that add up to nothing are left out
-    /// unless values go with them.
+    /// Deals the groups out, to all their windows, by time and by the worker that owns them; groups that add up to
+    /// nothing are left out unless values go with them.
     pub fn deal(
         self,
-        stride: usize,
+        layout: &Layout,
         workers: usize,
         words: &[i64],
         values: Vec<(u32, u16, Row, i64)>,
         out: &mut Vec<Partial>,
     ) {
-        let first = out.len();
+        let (stride, windows) = (layout.words, layout.windows());
+        let mut dealt = Dealt { first: out.len(), workers, stride, out };
         let keep_zero = !values.is_empty();
-        let mut place = Vec::with_capacity(self.keys.len());
-        for (i, (key, time, hash)) in self.keys.into_iter().enumerate() {
+        let mut places = Vec::with_capacity(self.keys.len() * windows);
+        for (i, (key, time, hashed)) in self.keys.into_iter().enumerate() {
             let words = &words[i * stride..(i + 1) * stride];
             if !keep_zero && words.iter().all(|w| *w == 0) {
-                place.push((0, 0));
                 continue;
             }
-            let worker = (hash as usize % workers) as u32;
-            // A batch holds few times, in order, so the last partials are the ones wanted.
-            let found = out[first..].iter().rposition(|p| p.time == time && p.worker == worker);
-            let at = match found {
-                Some(p) => first + p,
-                None => {
-                    out.push(Partial { worker, time, ..Default::default() });
-                    out.len() - 1
-                }
-            };
-            let partial = &mut out[at];
-            place.push((at, partial.keys.len() as u32));
-            partial.keys.push(key);
-            partial.words.extend_from_slice(words);
+            let mut group = (key, hashed);
+            for _ in 1..windows {
+                let before = layout.window_before(&group.0);
+                let placed = hash(before.bytes());
+                places.push(dealt.add(std::mem::replace(&mut group, (before, placed)), time, words));
+            }
+            places.push(dealt.add(group, time, words));
         }
         for (group, bag, row, diff) in values {
-            let (at, position) = place[group as usize];
-            out[at].values.push((position, bag, row, diff));
+            for (at, position) in &places[group as usize * windows..][..windows] {
+                dealt.out[*at].values.push((*position, bag, row.clone(), diff));
+            }
         }
+    }
+}
+
+/// Groups on their way into partials.
+struct Dealt<'a> {
+    out: &'a mut Vec<Partial>,
+    /// The first partial of this batch.
+    first: usize,
+    workers: usize,
+    /// Words per group.
+    stride: usize,
+}
+
+impl Dealt<'_> {
+    /// Which partial, and which of its keys, a group (key, hash of the key) has become.
+    #[inline]
+    fn add(&mut self, (key, hash): (Row, u64), time: u64, words: &[i64]) -> (usize, u32) {
+        let worker = (hash as usize % self.workers) as u32;
+        // A batch holds few times, in order, so the last partials are the ones wanted.
+        let found = self.out[self.first..].iter().rposition(|p| p.time == time && p.worker == worker);
+        let at = found.map_or(self.out.len(), |p| self.first + p);
+        if found.is_none() {
+            self.out.push(Partial { worker, time, ..Default::default() });
+        }
+        let partial = &mut self.out[at];
+        partial.keys.push(key);
+        partial.words.extend_from_slice(&words[..self.stride]);
+        (at, partial.keys.len() as u32 - 1)
     }
 }
 
@@ -126,7 +148,7 @@ impl Partials {
             return;
         }
         let values = self.values(delta, &grouped);
-        grouped.groups.deal(self.layout.words, self.workers, &words, values, &mut self.ready);
+        grouped.groups.deal(&self.layout, self.workers, &words, values, &mut self.ready);
     }
     fn retry(&mut self, delta: &Delta, failed: Vec<usize>) {
         let bad = delta.take(&failed).expect("positions lie within the batch");
