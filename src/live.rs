@@ -28,6 +28,10 @@ pub struct Setup {
     /// `None`: as the engine thinks best.
     pub tick: Option<Duration>,
     pub data: Option<PathBuf>,
+    /// `None`, and so below: as the engine thinks best.
+    pub sync: Option<Duration>,
+    pub checkpoint: Option<Duration>,
+    pub compact: Option<u64>,
     pub listen: Listen,
     /// Reload pipelines whose files change.
     pub watch: bool,
@@ -74,9 +78,10 @@ pub fn run(
     }
     beside(&Scene { runtime: runtime.handle(), control, http: address })?;
     let mut options = LiveOptions { workers: setup.workers, data: setup.data, ..LiveOptions::default() };
-    if let Some(tick) = setup.tick {
-        options.tick = tick;
-    }
+    options.tick = setup.tick.unwrap_or(options.tick);
+    options.sync = setup.sync.unwrap_or(options.sync);
+    options.compact = setup.compact.unwrap_or(options.compact);
+    options.checkpoint = setup.checkpoint.unwrap_or(options.checkpoint);
     let ended = run_live(project, options, requests);
     runtime.shutdown_timeout(LAST_ANSWERS);
     ended

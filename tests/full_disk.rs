@@ -96,10 +96,10 @@ sinks:
 "#;
 
 /// A live run with rows in it, each of another content.
-fn live(folder: &Folder) -> Instance {
+fn live(folder: &Folder, more: &[&str]) -> Instance {
     let port = free_port();
     let broker = format!("--embedded-broker=127.0.0.1:{port}");
-    let arguments = ["run", "pipelines", &broker, "--listen", "127.0.0.1:0", "--data", "data"];
+    let arguments = [&["run", "pipelines", &broker, "--listen", "127.0.0.1:0"], more].concat();
     let instance = Instance::run(limited(folder, &arguments));
     let at = instance.address().to_string();
     let mut next = 0;
@@ -120,7 +120,7 @@ fn a_live_run_whose_file_cannot_be_written_ends_by_itself() {
     for mode in ["changes", "state", "events"] {
         let sink = format!("file: {{ path: /dev/full, as: {mode}, format: json }}");
         let folder = Folder::with(&[("pipelines/shop.yaml", &SHOP.replace("SINK", &sink))]);
-        let (status, said) = live(&folder).end();
+        let (status, said) = live(&folder, &[]).end();
         assert_refused(&said, status.code(), &["error: the sink shop.out", CANNOT, NO_SPACE]);
     }
 }
@@ -128,15 +128,15 @@ fn a_live_run_whose_file_cannot_be_written_ends_by_itself() {
 #[test]
 fn a_live_run_that_cannot_record_ends_by_itself() {
     let folder = Folder::with(&[("pipelines/shop.yaml", &SHOP.replace("SINK", "lineage: {}"))]);
-    let (status, said) = live(&folder).end();
-    assert_refused(&said, status.code(), &["error: the sink shop.out", "data/", TOO_LARGE]);
+    let (status, said) = live(&folder, &["--data", "data"]).end();
+    assert_refused(&said, status.code(), &["error: the log cannot be kept in data/log/", TOO_LARGE]);
 }
 
 #[test]
 fn a_live_run_that_is_told_to_stop_says_what_it_could_not_record() {
     let folder = Folder::with(&[("pipelines/shop.yaml", &SHOP.replace("SINK", "lineage: {}"))]);
-    let instance = live(&folder);
+    let instance = live(&folder, &["--data", "data"]);
     instance.signal("-TERM");
     let (status, said) = instance.end();
-    assert_refused(&said, status.code(), &["error: the sink shop.out", "data/", TOO_LARGE]);
+    assert_refused(&said, status.code(), &["error: the log cannot be kept in data/log/", TOO_LARGE]);
 }

@@ -25,6 +25,11 @@ pub(crate) fn part(lower: u64, upper: u64) -> String {
     format!("part-{lower:020}-{upper:020}{PART_END}")
 }
 
+/// Before which time the rows of a finished part are.
+pub(crate) fn upper(part: &Path) -> Option<u64> {
+    part.file_name()?.to_str()?.strip_suffix(PART_END)?.rsplit('-').next()?.parse().ok()
+}
+
 /// The finished parts of a stream, in order of time; none if there is no such folder.
 pub(crate) fn parts(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files(folder, PART_END)

@@ -53,6 +53,8 @@ pub struct Recorder {
     schema: SchemaRef,
     roll: Roll,
     part: Option<Part>,
+    /// Everything before this time is in finished parts, if this recorder goes on from another.
+    finished: u64,
 }
 
 /// A part that is being written.
@@ -83,7 +85,18 @@ impl Recorder {
             tracing::info!(file = %left.display(), "removing a part of the lineage that was never finished");
             fs::remove_file(&left).map_err(file_error(&left))?;
         }
-        Ok(Self { folder, _lock: lock, schema: changes_schema(schema), roll, part: None })
+        Ok(Self { folder, _lock: lock, schema: changes_schema(schema), roll, part: None, finished: 0 })
+    }
+
+    /// Goes on where an earlier recorder of the same changes has ended: those that are in finished parts are not
+    /// recorded again.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn resume(&mut self) -> Result<(), RecordError> {
+        let parts = layout::parts(&self.folder).map_err(file_error(&self.folder))?;
+        self.finished = parts.last().and_then(|part| layout::upper(part)).unwrap_or(0);
+        Ok(())
     }
 
     /// Appends a batch.
@@ -95,6 +108,12 @@ impl Recorder {
             return Ok(());
         }
         let rows = changes_batch(&self.schema, batch)?;
+        // Batches are in the order of time.
+        let done = batch.times.partition_point(|time| *time < self.finished);
+        let rows = rows.slice(done, rows.num_rows() - done);
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
         let part = match &mut self.part {
             Some(part) => part,
             None => self.part.insert(Part::new(&self.folder, self.schema.clone(), batch.lower)?),
@@ -114,9 +133,19 @@ impl Recorder {
     /// The disk refuses.
     pub fn roll(&mut self) -> Result<(), RecordError> {
         match self.part.take() {
-            Some(part) => part.close(&self.folder),
+            Some(part) => {
+                let upper = part.upper;
+                part.close(&self.folder)?;
+                self.finished = upper;
+                Ok(())
+            }
             None => Ok(()),
         }
+    }
+
+    /// Everything before this time that was appended is in finished parts, µs.
+    pub fn finished(&self) -> u64 {
+        self.finished
     }
 
     /// Closes the last part.

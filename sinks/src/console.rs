@@ -120,6 +120,19 @@ impl<W: AsyncWrite + Unpin + Send> SinkDriver for ConsoleDriver<W> {
             self.out.flush().await.context("the standard output takes no more")
         })
     }
+
+    fn recall<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
+        let told = self.publisher.next(batch);
+        Box::pin(async { Ok(told.map(drop)?) })
+    }
+
+    fn snapshot(&mut self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>> {
+        Box::pin(async { Ok(self.publisher.snapshot_bytes()?) })
+    }
+
+    fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { Ok(self.publisher.restore_bytes(snapshot)?) })
+    }
 }
 
 /// Publications as a table: when, what, and the row.

@@ -110,6 +110,8 @@ impl SinkKind for File {
                 As::State => Box::new(table::Table::open(place, &schema)?) as _,
             })
         });
+        // Events are appended; changes and states are files of one run.
+        let driver = if publish.mode == As::Events { driver } else { driver.forgetful() };
         Ok(SinkPlan { publish, driver: Box::new(driver) })
     }
 }

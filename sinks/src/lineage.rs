@@ -74,6 +74,18 @@ impl BatchWriter for Recording {
         Ok(self.0.roll()?)
     }
 
+    fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.roll()?)
+    }
+
+    fn restore(&mut self, _: Vec<u8>) -> anyhow::Result<()> {
+        Ok(self.0.resume()?)
+    }
+
+    fn lasting(&self) -> Option<u64> {
+        Some(self.0.finished())
+    }
+
     fn finish(self: Box<Self>) -> anyhow::Result<()> {
         Ok(self.0.finish()?)
     }

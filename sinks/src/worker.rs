@@ -4,9 +4,11 @@ use anyhow::{Context, anyhow};
 use futures::future::BoxFuture;
 use jarvis_runtime::closed::ClosedBatch;
 use jarvis_runtime::kinds::SinkDriver;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Batches that wait for the disk; more make the graph wait.
@@ -24,6 +26,26 @@ pub(crate) trait BatchWriter: Send {
     fn on_deadline(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
+    /// As [`SinkDriver::recall`].
+    fn recall(&mut self, _batch: &ClosedBatch) -> anyhow::Result<()> {
+        Ok(())
+    }
+    /// Makes everything written last.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+    /// As [`SinkDriver::snapshot`].
+    fn snapshot(&mut self) -> anyhow::Result<Vec<u8>> {
+        Ok(vec![])
+    }
+    /// As [`SinkDriver::restore`].
+    fn restore(&mut self, _snapshot: Vec<u8>) -> anyhow::Result<()> {
+        Ok(())
+    }
+    /// Everything before this time would be there if the process ended now; `None`: what is written is.
+    fn lasting(&self) -> Option<u64> {
+        None
+    }
     /// After the last batch.
     fn finish(self: Box<Self>) -> anyhow::Result<()>;
 }
@@ -35,6 +57,8 @@ type Open = Box<dyn FnOnce() -> anyhow::Result<Box<dyn BatchWriter>> + Send>;
 pub(crate) struct OnThread {
     open: Option<Open>,
     running: Option<Running>,
+    delivered: Arc<AtomicU64>,
+    is_lasting: bool,
 }
 
 struct Running {
@@ -44,12 +68,34 @@ struct Running {
 
 enum Job {
     Write(ClosedBatch),
+    Recall(ClosedBatch),
+    Restore(Vec<u8>),
+    Flush(oneshot::Sender<()>),
+    Snapshot(oneshot::Sender<Vec<u8>>),
     Finish,
 }
 
 impl OnThread {
     pub fn new(open: impl FnOnce() -> anyhow::Result<Box<dyn BatchWriter>> + Send + 'static) -> Self {
-        Self { open: Some(Box::new(open)), running: None }
+        Self { open: Some(Box::new(open)), running: None, delivered: Arc::default(), is_lasting: true }
+    }
+
+    /// What it writes is of one run: the next one begins anew.
+    pub fn forgetful(self) -> Self {
+        Self { is_lasting: false, ..self }
+    }
+
+    /// Has something done and waits for the answer.
+    async fn ask<T>(&mut self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> anyhow::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        self.hand_over(job(answer)).await?;
+        match answered.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                self.join().await?;
+                Err(anyhow!("the sink's writer has ended"))
+            }
+        }
     }
 
     async fn hand_over(&mut self, job: Job) -> anyhow::Result<()> {
@@ -74,8 +120,8 @@ impl SinkDriver for OnThread {
             let open = self.open.take().ok_or_else(|| anyhow!("the sink is open already"))?;
             let writer = spawn_blocking(open).await.context("the sink's writer panicked")??;
             let (queue, jobs) = mpsc::channel(QUEUE);
-            let runtime = Handle::current();
-            let thread = spawn_blocking(move || run(writer, jobs, &runtime));
+            let (runtime, delivered) = (Handle::current(), self.delivered.clone());
+            let thread = spawn_blocking(move || run(writer, jobs, &runtime, &delivered));
             self.running = Some(Running { queue, thread });
             Ok(())
         })
@@ -83,6 +129,30 @@ impl SinkDriver for OnThread {
 
     fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(self.hand_over(Job::Write(batch.clone())))
+    }
+
+    fn recall<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.hand_over(Job::Recall(batch.clone())))
+    }
+
+    fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(self.hand_over(Job::Restore(snapshot)))
+    }
+
+    fn flush(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(self.ask(Job::Flush))
+    }
+
+    fn snapshot(&mut self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>> {
+        Box::pin(self.ask(Job::Snapshot))
+    }
+
+    fn delivered(&self) -> Option<Arc<AtomicU64>> {
+        Some(self.delivered.clone())
+    }
+
+    fn is_lasting(&self) -> bool {
+        self.is_lasting
     }
 
     fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {
@@ -105,8 +175,15 @@ impl SinkDriver for OnThread {
     }
 }
 
-fn run(mut writer: Box<dyn BatchWriter>, mut jobs: mpsc::Receiver<Job>, runtime: &Handle) -> anyhow::Result<()> {
+fn run(
+    mut writer: Box<dyn BatchWriter>,
+    mut jobs: mpsc::Receiver<Job>,
+    runtime: &Handle,
+    delivered: &AtomicU64,
+) -> anyhow::Result<()> {
+    let mut written = 0;
     loop {
+        delivered.fetch_max(writer.lasting().unwrap_or(written), Ordering::Release);
         let job = match writer.deadline() {
             None => jobs.blocking_recv(),
             Some(deadline) if deadline <= Instant::now() => {
@@ -121,7 +198,20 @@ fn run(mut writer: Box<dyn BatchWriter>, mut jobs: mpsc::Receiver<Job>, runtime:
             }
         };
         match job {
-            Some(Job::Write(batch)) => writer.write(&batch)?,
+            Some(Job::Write(batch)) => {
+                writer.write(&batch)?;
+                written = batch.upper;
+            }
+            Some(Job::Recall(batch)) => writer.recall(&batch)?,
+            Some(Job::Restore(snapshot)) => writer.restore(snapshot)?,
+            // Who asked may have gone; and so it is with snapshots.
+            Some(Job::Flush(answer)) => {
+                writer.flush()?;
+                let _ = answer.send(());
+            }
+            Some(Job::Snapshot(answer)) => {
+                let _ = answer.send(writer.snapshot()?);
+            }
             Some(Job::Finish) => return writer.finish(),
             None => return Ok(()),
         }

@@ -251,7 +251,7 @@ impl LiveSource for Live {
                 let end = fallen_due.min(self.count).min(made + CHUNK);
                 self.rows.push(made..end, &mut states, &mut decoder);
                 made = end.max(made);
-                if feed.send(Arrival { decoded: decoder.finish(), on_safe: None }).await.is_err() {
+                if feed.send(Arrival::new(decoder.finish())).await.is_err() {
                     return Ok(());
                 }
             }

@@ -85,9 +85,7 @@ impl LiveSource for Timer {
                     () = sleep(until((last + 1) * self.every)) => {}
                 }
                 let n = now() / self.every;
-                if n > last
-                    && feed.send(Arrival { decoded: row(&feed.stream, n, self.every)?, on_safe: None }).await.is_err()
-                {
+                if n > last && feed.send(Arrival::new(row(&feed.stream, n, self.every)?)).await.is_err() {
                     return Ok(());
                 }
                 // If the clock was set back, it goes on from there.

@@ -34,9 +34,16 @@ pub(crate) trait Table: Send + Sync + 'static {
 pub(crate) struct Watched(pub Arc<dyn Table>);
 
 impl LiveSource for Watched {
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let told = Told::new(feed.stream.schema.clone(), feed.stream.key.clone())?;
+            let mut told = Told::new(feed.stream.schema.clone(), feed.stream.key.clone())?;
+            if let Some(rows) = feed.restored.rows.clone() {
+                told.replace(&[Decoded { rows, weights: None, errors: vec![], bytes: 0 }])?;
+            }
             let mut follower = Follower { table: self.0, told, feed, first: true, seen: None };
             // The feed is closed: the graph has stopped, as it may at any time.
             let _: Result<(), Closed> = follower.follow().await;
@@ -135,7 +142,7 @@ impl Follower {
         if decoded.rows.num_rows() == 0 && decoded.errors.is_empty() {
             return Ok(());
         }
-        self.feed.send(Arrival { decoded, on_safe: None }).await
+        self.feed.send(Arrival::new(decoded)).await
     }
 
     /// What changed, or the mistakes because of which nothing changes.

@@ -57,6 +57,9 @@ impl Demo {
             workers: 1,
             tick: None,
             data: None,
+            sync: None,
+            checkpoint: None,
+            compact: None,
             listen: self.listen.unwrap_or_else(free_listen),
             watch: true,
         };

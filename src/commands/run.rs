@@ -28,9 +28,21 @@ pub struct Run {
     /// [default: 10ms live, 1s in a batch]
     #[arg(long, value_name = "DURATION", value_parser = tick)]
     tick: Option<Duration>,
-    /// Where `lineage` sinks record; the folder is made if it is not there
+    /// Where `lineage` sinks record and, live, the log is kept: after a restart, however the run has ended, it goes on from
+    /// there. The folder is made if it is not there
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Live: syncs of the log to the disk are at least this far apart, such as 10ms; nothing is acknowledged or told before
+    /// [default: as soon as the disk can]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    sync: Option<Duration>,
+    /// Live: how often the log notes what sinks have been told [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    checkpoint: Option<Duration>,
+    /// Live: the log is made smaller when it has grown by so many bytes since it was, or by as much as was left then
+    /// [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    compact: Option<u64>,
     /// Live: where /metrics, `jarvis tap`, `top` and `sql` are answered, or none. There is no password: stay on loopback
     #[arg(
         long,
@@ -62,6 +74,10 @@ fn broker(text: &str) -> Result<SocketAddr, String> {
         Ok(address) => Ok(address),
         Err(_) => Err("write IP:PORT, such as 127.0.0.1:1883".to_owned()),
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    jarvis_spec::duration::parse(text).map_err(|error| error.to_string())
 }
 
 fn tick(text: &str) -> Result<Duration, String> {
@@ -100,6 +116,9 @@ impl Run {
             workers: self.workers,
             tick: self.tick,
             data: self.data,
+            sync: self.sync,
+            checkpoint: self.checkpoint,
+            compact: self.compact,
             listen: self.listen,
             watch: self.watch,
         };

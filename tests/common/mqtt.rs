@@ -4,6 +4,7 @@ use super::{Folder, PATIENCE, free_port, wait_for};
 use rumqttc::{Client, Event, Incoming, MqttOptions, Outgoing, QoS};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The longest packet of these tests, bytes.
@@ -86,5 +87,44 @@ impl Drop for Mosquitto {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Listens, and keeps what it hears: (topic, payload), in order.
+pub struct Subscriber {
+    heard: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Subscriber {
+    /// Returns when the broker has taken the subscription.
+    pub fn start(port: u16, filter: &str) -> Self {
+        let mut options = MqttOptions::new("listener", "127.0.0.1", port);
+        options.set_clean_session(true).set_max_packet_size(LONGEST, LONGEST);
+        let (client, mut connection) = Client::new(options, 10);
+        client.subscribe(filter, QoS::AtLeastOnce).unwrap();
+        let heard: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let (shared, (ready, is_ready)) = (heard.clone(), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            // Without its client a connection ends.
+            let _client = client;
+            for event in connection.iter() {
+                match event {
+                    Ok(Event::Incoming(Incoming::Publish(p))) => {
+                        let payload = String::from_utf8_lossy(&p.payload).into_owned();
+                        shared.lock().unwrap().push((p.topic, payload));
+                    }
+                    Ok(Event::Incoming(Incoming::SubAck(_))) => ready.send(()).unwrap(),
+                    Ok(_) => {}
+                    // The broker has been stopped.
+                    Err(_) => return,
+                }
+            }
+        });
+        is_ready.recv_timeout(PATIENCE).expect("a subscription");
+        Self { heard }
+    }
+
+    pub fn messages(&self) -> Vec<(String, String)> {
+        self.heard.lock().unwrap().clone()
     }
 }

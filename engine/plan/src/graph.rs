@@ -112,12 +112,14 @@ pub struct Aggregate {
     pub append_only: bool,
     /// When groups leave as a whole: the size of their window plus the retention.
     pub expire: Option<Moment>,
+    /// If they leave: how long after its event time a row may still count in one, µs.
+    pub lasts: u64,
     /// When groups cannot change any more: their window is over, and no row comes that late or is taken back that late.
     /// What they said stays, how they came to it is forgotten.
     pub settle: Option<Moment>,
     /// When groups are told first: nobody reads them before. Set by [`crate::simplify`].
     pub hold: Option<Moment>,
-    /// Rows are added up per pane before they count in their windows. Set by [`crate::panes`].
+    /// Rows are added up per pane before they count in their windows. Set by [`crate::simplify`].
     pub panes: Option<Panes>,
 }
 
@@ -235,6 +237,22 @@ impl Graph {
             Op::TopK(t) => vec![t.input],
             Op::Session(s) => vec![s.input],
         }
+    }
+    /// How long after its event time a row of an input may still count in a group that leaves as a whole, µs; 0 if
+    /// there is none. Other steps forget a row when its retention is over.
+    pub fn lasts(&self, input: usize) -> u64 {
+        let mut rests = vec![false; self.nodes.len()];
+        let mut longest = 0;
+        for node in self.live() {
+            rests[node] = match &self.nodes[node].op {
+                Op::Input(index) => *index == input,
+                _ => self.upstream(node).into_iter().any(|u| rests[u]),
+            };
+            if let (true, Op::Aggregate(a)) = (rests[node], &self.nodes[node].op) {
+                longest = longest.max(a.lasts);
+            }
+        }
+        longest
     }
     /// The nodes that the outputs rest on, in order.
     pub fn live(&self) -> Vec<NodeId> {

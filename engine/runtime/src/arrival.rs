@@ -48,8 +48,30 @@ pub struct RowError {
 /// What a live source hands over at once.
 pub struct Arrival {
     pub decoded: Decoded,
+    /// What the source must know of it after a restart.
+    pub note: Option<Note>,
     /// Called once the tick that holds these rows is safe: the moment to acknowledge.
     pub on_safe: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Arrival {
+    /// Rows that nobody waits for.
+    pub fn new(decoded: Decoded) -> Self {
+        Arrival { decoded, note: None, on_safe: None }
+    }
+}
+
+/// What a source remembers of things that it has handed over and not yet confirmed to the outside. The log keeps it until
+/// they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// The number of the first of these things; a source numbers all that it receives.
+    pub first: u64,
+    pub count: u64,
+    /// All things with a lower number have been confirmed.
+    pub done: u64,
+    /// The source's own words.
+    pub words: Vec<u8>,
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 //! A kind is one file. `plan` may fail with diagnostics; what it returns may only run. Kinds are handed to the
 //! engine in an explicit [`Kinds`] list: no link-time magic.
 
-use crate::arrival::{Arrival, Decoded};
+use crate::arrival::{Arrival, Decoded, Note};
 use crate::closed::ClosedBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use jarvis_spec::{Diagnostics, Node};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// The stream that a source feeds or a sink reads.
@@ -93,6 +95,11 @@ pub struct Chunk {
 pub trait LiveSource: Send {
     /// Runs until `feed` is closed. Reconnecting is its own business; an `Err` stops the process with its message.
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>>;
+    /// Whether it tells all that it has when it starts, and from then on what changes. After a restart it must tell the
+    /// difference to [`Restored::rows`].
+    fn is_whole(&self) -> bool {
+        false
+    }
 }
 
 /// The way into the graph: a bounded channel, so a full graph makes a source wait.
@@ -101,6 +108,18 @@ pub struct Feed {
     pub stream: StreamSpec,
     pub(crate) sender: tokio::sync::mpsc::Sender<(usize, Arrival)>,
     pub(crate) index: usize,
+    pub restored: Arc<Restored>,
+}
+
+/// What the log knows of a stream from the time before a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// What the source had handed over and not confirmed, in order.
+    pub notes: Vec<Note>,
+    /// The rows that count; for a source that is read whole at the start.
+    pub rows: Option<RecordBatch>,
+    /// How many rows it has had.
+    pub place: u64,
 }
 
 /// The graph is gone: a source returns.
@@ -112,7 +131,7 @@ impl Feed {
     /// A feed and its other end, for whoever runs a source outside of a graph, such as its tests.
     pub fn channel(stream: StreamSpec, capacity: usize) -> (Self, tokio::sync::mpsc::Receiver<(usize, Arrival)>) {
         let (sender, receiver) = tokio::sync::mpsc::channel(capacity);
-        (Self { stream, sender, index: 0 }, receiver)
+        (Self { stream, sender, index: 0, restored: Arc::default() }, receiver)
     }
     /// Hands rows over; waits while the graph is full.
     pub async fn send(&self, arrival: Arrival) -> Result<(), Closed> {
@@ -145,6 +164,32 @@ pub trait SinkDriver: Send {
     }
     /// Writes one closed batch; returns when it is delivered (or safely queued in order). Waiting here is the backpressure.
     fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Takes note of a batch that was delivered before a restart: it has the same effect on what is told later as if it
+    /// were written, and tells nothing.
+    fn recall<'a>(&'a mut self, _batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// Returns when everything written is delivered.
+    fn flush(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// What was told so far, to go on after a restart.
+    fn snapshot(&mut self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>> {
+        Box::pin(async { Ok(vec![]) })
+    }
+    /// Goes on from a snapshot of an earlier run with the same options. Called first without one, empty, in every run
+    /// that goes on from a log.
+    fn restore(&mut self, _snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// Everything before this time (µs) has been delivered. `None`: what is written is delivered.
+    fn delivered(&self) -> Option<Arc<AtomicU64>> {
+        None
+    }
+    /// Whether what was told is still there after a restart. If not, the whole view is told again.
+    fn is_lasting(&self) -> bool {
+        true
+    }
     /// Resolves when a driver that works on after `write` has returned, such as on a thread of its own, has failed.
     /// Until then it may be dropped and called again.
     fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {

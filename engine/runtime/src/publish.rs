@@ -167,6 +167,22 @@ impl Publisher {
         }
     }
 
+    /// What has been told, for [`Publisher::restore_bytes`].
+    ///
+    /// # Errors
+    /// As [`Publisher::snapshot`].
+    pub fn snapshot_bytes(&self) -> Result<Vec<u8>, ArrowError> {
+        Ok(self.snapshot()?.to_bytes())
+    }
+
+    /// Goes on from what [`Publisher::snapshot_bytes`] gave; from nothing, if nothing is given.
+    ///
+    /// # Errors
+    /// As [`Publisher::restore`].
+    pub fn restore_bytes(&mut self, snapshot: Vec<u8>) -> Result<(), RestoreError> {
+        if snapshot.is_empty() { Ok(()) } else { self.restore(&Snapshot::from_bytes(snapshot)?) }
+    }
+
     /// Goes on from a snapshot that a publisher of the same view and the same options took.
     ///
     /// # Errors

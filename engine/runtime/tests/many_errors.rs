@@ -58,7 +58,8 @@ impl LiveSource for Nonsense {
             for arrival in 0..self.arrivals {
                 let (safe, is_safe) = oneshot::channel();
                 let on_safe = Box::new(|| safe.send(()).expect("the source waits"));
-                feed.send(Arrival { decoded: self.decoded(arrival, &feed), on_safe: Some(on_safe) }).await?;
+                feed.send(Arrival { decoded: self.decoded(arrival, &feed), note: None, on_safe: Some(on_safe) })
+                    .await?;
                 is_safe.await?;
             }
             self.done.send(()).await?;

@@ -67,7 +67,7 @@ impl LiveSource for Live {
                 "worker" => rows(Arc::new(StringArray::from(vec!["no number"]))),
                 _ => numbers(),
             };
-            feed.send(Arrival { decoded, on_safe: None }).await?;
+            feed.send(Arrival::new(decoded)).await?;
             assert_ne!(self.panics, "source", "the source went wrong");
             feed.closed().await;
             Ok(())

@@ -46,6 +46,23 @@ impl BatchWriter for Events {
         if is_live(batch) { self.output.flush() } else { Ok(()) }
     }
 
+    fn recall(&mut self, batch: &ClosedBatch) -> anyhow::Result<()> {
+        self.publisher.next(batch)?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.output.flush()
+    }
+
+    fn snapshot(&mut self) -> anyhow::Result<Vec<u8>> {
+        Ok(self.publisher.snapshot_bytes()?)
+    }
+
+    fn restore(&mut self, snapshot: Vec<u8>) -> anyhow::Result<()> {
+        Ok(self.publisher.restore_bytes(snapshot)?)
+    }
+
     fn finish(self: Box<Self>) -> anyhow::Result<()> {
         self.output.finish()
     }

@@ -14,6 +14,8 @@ use jarvis_runtime::kinds::{SinkDriver, StreamSpec};
 use jarvis_runtime::publish::{Publication, Publish, Publisher, What};
 use jarvis_runtime::topic::TopicTemplate;
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// A packet is a little longer than its topic and its payload.
@@ -35,6 +37,8 @@ pub(super) struct MqttDriver {
     row: JsonRow,
     sending: Sending,
     link: Option<Link>,
+    /// The broker has everything before this time, µs.
+    delivered: Arc<AtomicU64>,
 }
 
 impl MqttDriver {
@@ -47,6 +51,7 @@ impl MqttDriver {
             row: JsonRow::new(&stream.schema)?,
             sending,
             link: None,
+            delivered: Arc::default(),
         })
     }
 
@@ -103,7 +108,8 @@ impl MqttDriver {
 
 impl SinkDriver for MqttDriver {
     fn open(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
-        self.link = Some(Link::new(self.sending.broker.clone(), self.sending.qos, &self.stream.name));
+        let (broker, delivered) = (self.sending.broker.clone(), self.delivered.clone());
+        self.link = Some(Link::new(broker, self.sending.qos, &self.stream.name, delivered));
         Box::pin(async { Ok(()) })
     }
 
@@ -111,8 +117,34 @@ impl SinkDriver for MqttDriver {
         Box::pin(async {
             let messages = self.messages(batch)?;
             let link = self.link.as_mut().ok_or_else(|| anyhow!("the sink is not open"))?;
-            link.deliver(messages).await
+            link.deliver(messages, batch.upper).await
         })
+    }
+
+    fn recall<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
+        let told = self.publisher.next(batch);
+        Box::pin(async { Ok(told.map(drop)?) })
+    }
+
+    fn flush(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async {
+            match &mut self.link {
+                Some(link) => link.flush().await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn snapshot(&mut self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>> {
+        Box::pin(async { Ok(self.publisher.snapshot_bytes()?) })
+    }
+
+    fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { Ok(self.publisher.restore_bytes(snapshot)?) })
+    }
+
+    fn delivered(&self) -> Option<Arc<AtomicU64>> {
+        Some(self.delivered.clone())
     }
 
     fn finish(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {

@@ -14,6 +14,8 @@ use futures::FutureExt;
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, Outgoing, QoS};
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -44,15 +46,16 @@ pub(super) struct Link {
 }
 
 enum Job {
-    /// Answer when the messages are taken.
-    Publish(Vec<Message>, oneshot::Sender<()>),
+    /// The messages of everything before a time; answer when they are taken.
+    Publish(Vec<Message>, u64, oneshot::Sender<()>),
     /// Answer when the broker has everything.
     Flush(oneshot::Sender<()>),
 }
 
 impl Link {
     /// Begins to connect.
-    pub fn new(broker: Broker, qos: u8, stream: &str) -> Self {
+    /// `delivered` follows what the broker has.
+    pub fn new(broker: Broker, qos: u8, stream: &str, delivered: Arc<AtomicU64>) -> Self {
         let (jobs, inbox) = mpsc::channel(1);
         let qos = if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let task = Task {
@@ -61,19 +64,20 @@ impl Link {
             stream: stream.to_owned(),
             jobs: inbox,
             is_over: false,
-            outbox: Outbox::default(),
+            outbox: Outbox { delivered, ..Outbox::default() },
             flushes: vec![],
             weather: Weather::default(),
         };
         Self { jobs, task: tokio::spawn(task.run()) }
     }
 
-    /// Returns when the messages are on their way: it waits while the broker is away, or a window of others is on its way.
-    pub async fn deliver(&mut self, messages: Vec<Message>) -> anyhow::Result<()> {
+    /// Returns when the messages of everything before `upper` are on their way: it waits while the broker is away, or a
+    /// window of others is on its way.
+    pub async fn deliver(&mut self, messages: Vec<Message>, upper: u64) -> anyhow::Result<()> {
         if messages.is_empty() {
             return Ok(());
         }
-        self.ask(|answer| Job::Publish(messages, answer)).await
+        self.ask(|answer| Job::Publish(messages, upper, answer)).await
     }
 
     /// Returns when the broker has all messages.
@@ -187,8 +191,8 @@ impl Task {
             tokio::select! {
                 event = &mut step => return Some(event),
                 job = self.jobs.recv(), if up && !self.is_over && self.outbox.has_room() => match job {
-                    Some(Job::Publish(messages, taken)) => {
-                        self.outbox.add(messages);
+                    Some(Job::Publish(messages, upper, taken)) => {
+                        self.outbox.add(messages, upper);
                         flight.hand_over(client, &mut self.outbox, &self.stream);
                         // Nobody listens if the sink was dropped; so it is with flushes.
                         let _ = taken.send(());
@@ -222,6 +226,9 @@ struct Outbox {
     first: u64,
     /// The number of the next one to hand to the client.
     next: u64,
+    /// (number, time): everything before the time is delivered when all messages with a lower number are.
+    borders: VecDeque<(u64, u64)>,
+    delivered: Arc<AtomicU64>,
 }
 
 impl Outbox {
@@ -238,9 +245,10 @@ impl Outbox {
         self.messages.front()
     }
 
-    fn add(&mut self, messages: Vec<Message>) {
+    fn add(&mut self, messages: Vec<Message>, upper: u64) {
         self.done.extend(messages.iter().map(|_| false));
         self.messages.extend(messages);
+        self.borders.push_back((self.first + self.messages.len() as u64, upper));
     }
 
     /// The next message to hand to the client.
@@ -267,6 +275,12 @@ impl Outbox {
             self.first += 1;
         }
         self.next = self.next.max(self.first);
+        while let Some((number, upper)) = self.borders.front()
+            && *number <= self.first
+        {
+            self.delivered.fetch_max(*upper, Ordering::Release);
+            self.borders.pop_front();
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! section 4.6). Packet ids mean something within one connection only. After a lost connection the broker sends again
 //! what was not acknowledged, with the same packet id and the DUP flag (section 4.4): as long as a message has not
 //! been acknowledged, its id cannot stand for another, so such a message is known by id and content and its row is
-//! not taken twice. Only if the session was resumed, though: in a new session ids start anew.
+//! not taken twice. Only if the session was resumed, though: in a new session ids start anew. The log keeps ids and
+//! contents of what is not acknowledged, so that all this holds over a restart.
 
+use jarvis_runtime::arrival::Note;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 
@@ -40,7 +42,40 @@ struct Waiting {
     content: u64,
 }
 
+/// Bytes of a message in a note: its packet id and the hash of its content, big-endian.
+const NOTED: usize = 10;
+
+/// Adds a message to the words of a note.
+pub(super) fn note(words: &mut Vec<u8>, packet_id: u16, content: u64) {
+    words.extend_from_slice(&packet_id.to_be_bytes());
+    words.extend_from_slice(&content.to_be_bytes());
+}
+
 impl Acks {
+    /// Goes on from what an earlier process had made durable and, as far as it knew, not acknowledged.
+    pub fn restored(notes: &[Note]) -> Self {
+        let done = notes.iter().map(|n| n.done).max().unwrap_or(0);
+        let mut acks = Acks::default();
+        for note in notes {
+            let numbers = note.first..note.first + note.count;
+            acks.next = acks.next.max(numbers.end);
+            for (number, message) in numbers.zip(note.words.chunks_exact(NOTED)).filter(|(number, _)| *number >= done) {
+                let (id, content) = message.split_at(2);
+                if let (Ok(id), Ok(content)) = (id.try_into(), content.try_into()) {
+                    acks.carried.insert(u16::from_be_bytes(id), (number, u64::from_be_bytes(content)));
+                }
+            }
+        }
+        acks.safe = acks.next;
+        acks
+    }
+
+    /// All messages with a lower number have been acknowledged.
+    pub fn done(&self) -> u64 {
+        let waiting = self.waiting.iter().map(|w| w.number);
+        waiting.chain(self.carried.values().map(|(number, _)| *number)).min().unwrap_or(self.next)
+    }
+
     /// A message of QoS 1 has arrived; `content` is a hash of its topic and payload.
     pub fn received(&mut self, packet_id: u16, duplicate: bool, content: u64) -> Received {
         // Whatever it is, the id now stands for this message.
@@ -190,6 +225,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_durable_is_not_taken_again_after_a_restart() {
+        let mut acks = Acks::default();
+        let mut words = vec![];
+        for (id, content) in [(7, 1), (8, 2), (9, 3)] {
+            acks.received(id, false, content);
+            note(&mut words, id, content);
+        }
+        let first = Note { first: 0, count: 3, done: acks.done(), words };
+        acks.safe(0..3);
+        assert_eq!(acks.due(), Some(7));
+        let mut words = vec![];
+        acks.received(10, false, 4);
+        note(&mut words, 10, 4);
+        let second = Note { first: 3, count: 1, done: acks.done(), words };
+        assert_eq!((first.done, second.done), (0, 1));
+
+        let mut acks = Acks::restored(&[first, second]);
+        acks.connected(true);
+        assert_eq!(
+            acks.received(7, true, 1),
+            Received::New(4),
+            "its acknowledgement was sent: the id stands for another"
+        );
+        assert_eq!([acks.received(8, true, 2), acks.received(9, true, 3)], [Received::Again; 2]);
+        assert_eq!(acks.received(10, true, 5), Received::New(5), "another message under this id");
+        acks.safe(4..6);
+        assert_eq!(std::iter::from_fn(|| acks.due()).collect::<Vec<_>>(), [7, 8, 9, 10]);
+        assert_eq!(acks.done(), 6);
     }
 
     #[test]

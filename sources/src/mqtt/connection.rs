@@ -3,12 +3,12 @@
 //! One task does it all. It keeps answering the broker while the graph makes it wait; only when a whole batch waits
 //! behind the one that is being handed over does it stop reading, so that the pressure reaches the broker.
 
-use super::acks::{Acks, Received};
+use super::acks::{self, Acks, Received};
 use super::link::Link;
 use crate::decode::{Decoder, Format};
 use foldhash::fast::FixedState;
 use futures::future::BoxFuture;
-use jarvis_runtime::arrival::Arrival;
+use jarvis_runtime::arrival::{Arrival, Note};
 use jarvis_runtime::kinds::{Closed, Feed, LiveSource};
 use jarvis_runtime::mqtt_settings::{BrokerSettings, Security};
 use jarvis_runtime::topic::TopicPattern;
@@ -90,6 +90,8 @@ struct Inbox {
     sending: Option<BoxFuture<'static, Result<(), Closed>>>,
     /// The first message of QoS 1 in the batch that is being filled.
     batch_start: u64,
+    /// What must be known after a restart of the messages in it.
+    noted: Vec<u8>,
     /// What retained messages mean depends on whether they can be news.
     connections: Connections,
     unmatched_told: bool,
@@ -108,16 +110,18 @@ impl Inbox {
     fn new(subscription: Subscription, feed: Feed, client: AsyncClient) -> Self {
         let (tell_safe, safe) = unbounded_channel();
         let link = Link::new(&feed.stream.name, &subscription.settings);
+        let acks = Acks::restored(&feed.restored.notes);
         Self {
             subscription,
             feed,
             client,
-            acks: Acks::default(),
+            batch_start: acks.next(),
+            acks,
             link,
             safe,
             tell_safe,
             sending: None,
-            batch_start: 0,
+            noted: vec![],
             connections: Connections::Fresh,
             unmatched_told: false,
             extra_fields: 0,
@@ -199,6 +203,9 @@ impl Inbox {
         let decoded = decoder.finish();
         let numbers = self.batch_start..self.acks.next();
         self.batch_start = numbers.end;
+        let (first, count) = (numbers.start, numbers.end - numbers.start);
+        let words = std::mem::take(&mut self.noted);
+        let note = (count > 0).then(|| Note { first, count, done: self.acks.done(), words });
         let tell_safe = self.tell_safe.clone();
         let on_safe: Option<Box<dyn FnOnce() + Send>> = (!numbers.is_empty()).then(|| {
             // The task may have ended meanwhile; the broker then sends the messages again.
@@ -206,7 +213,7 @@ impl Inbox {
             on_safe
         });
         let feed = self.feed.clone();
-        self.sending = Some(Box::pin(async move { feed.send(Arrival { decoded, on_safe }).await }));
+        self.sending = Some(Box::pin(async move { feed.send(Arrival { decoded, note, on_safe }).await }));
     }
 
     fn make_safe(&mut self, numbers: Range<u64>) {
@@ -277,6 +284,7 @@ impl Inbox {
                 self.acknowledge();
                 return;
             }
+            acks::note(&mut self.noted, message.pkid, content);
         }
         if message.retain && !self.takes_retained() {
             self.skip();
@@ -306,6 +314,7 @@ impl Inbox {
         if self.subscription.decoder.rows() + self.subscription.decoder.errors() == 0 {
             let numbers = self.batch_start..self.acks.next();
             self.batch_start = numbers.end;
+            self.noted.clear();
             self.make_safe(numbers);
         }
     }

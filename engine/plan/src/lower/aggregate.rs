@@ -12,12 +12,13 @@ impl Lowering<'_> {
         let group_windows: Vec<Option<Window>> =
             plan.group_expr.iter().map(|e| self.window_of(e, schema, &input)).collect();
         let expiring = group_windows.iter().position(Option::is_some);
-        let (input, expire) = match (input.retire, expiring) {
+        let (input, expire, lasts) = match (input.retire, expiring) {
             (Some(retire), Some(key)) => {
-                let after = group_windows[key].map_or(0, |w| w.to_end) + retire.after;
-                (Lowered { retire: None, ..input }, Some(Moment { key, after }))
+                let (to_end, size) = group_windows[key].map_or((0, 0), |w| (w.to_end, w.size));
+                let expire = Moment { key, after: to_end + retire.after };
+                (Lowered { retire: None, ..input }, Some(expire), size + retire.after)
             }
-            _ => (self.retire(input, width)?, None),
+            _ => (self.retire(input, width)?, None, 0),
         };
         let calls = plan.aggr_expr.iter().map(unalias).collect::<Result<Vec<_>>>()?;
         let mut wanted: Vec<Expr> = plan.group_expr.clone();
@@ -55,7 +56,7 @@ impl Lowering<'_> {
         };
         let append_only = input.append_only;
         let aggregate =
-            Aggregate { input: input.node, keys, calls, append_only, expire, settle, hold: None, panes: None };
+            Aggregate { input: input.node, keys, calls, append_only, expire, lasts, settle, hold: None, panes: None };
         let node = self.add(Op::Aggregate(aggregate), loose(plan.schema.as_arrow()), "group");
         let windows = group_windows.into_iter().enumerate().filter_map(|(i, w)| Some((i, w?))).collect();
         Ok(Lowered { windows, lateness: input.lateness, ..Lowered::plain(node) })

@@ -57,6 +57,8 @@ pub struct Retire {
 pub struct Window {
     /// The window ends this long after the column's value; 0 for a column that is the end itself. µs
     pub to_end: u64,
+    /// How long it is, µs.
+    pub size: u64,
     /// How long after its end the window may still change, µs.
     pub lateness: Option<u64>,
 }
@@ -328,6 +330,7 @@ impl<'a> Lowering<'a> {
             calls: vec![],
             append_only: false,
             expire: None,
+            lasts: 0,
             settle: None,
             hold: None,
             panes: None,

@@ -52,7 +52,11 @@ impl Lowering<'_> {
             Expr::ScalarFunction(f) if f.func.name() == "tumble" => {
                 let time = column_of(f.args.first()?, schema)?;
                 let size = constant_micros(f.args.get(1)?)?;
-                input.times.contains(&time).then_some(Window { to_end: size as u64, lateness: input.lateness })
+                input.times.contains(&time).then_some(Window {
+                    to_end: size as u64,
+                    size: size as u64,
+                    lateness: input.lateness,
+                })
             }
             Expr::BinaryExpr(b) if b.op == datafusion::logical_expr::Operator::Plus => {
                 let window = self.window_of(&b.left, schema, input)?;
@@ -105,7 +109,7 @@ fn hop_of(expr: &Expr, schema: &DFSchema, input: &Lowered) -> Option<Window> {
         Expr::ScalarFunction(f) if f.func.name() == "hop" => {
             let time = column_of(f.args.first()?, schema)?;
             let size = u64::try_from(constant_micros(f.args.get(2)?)?).ok()?;
-            input.times.contains(&time).then_some(Window { to_end: size, lateness: input.lateness })
+            input.times.contains(&time).then_some(Window { to_end: size, size, lateness: input.lateness })
         }
         _ => None,
     }

@@ -4,8 +4,10 @@ use super::LiveOptions;
 use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
 use super::ending::{Stopping, give};
 use super::errors::SystemErrors;
-use super::history::History;
+use super::history::{History, Keep};
 use super::intake::Gate;
+use super::journal::{Entering, Journal};
+use super::states::StateUnderWay;
 use super::views::View;
 use crate::arrival::Arrival;
 use crate::closed::ClosedBatch;
@@ -16,6 +18,7 @@ use crate::project::Project;
 use anyhow::{Context, anyhow};
 use arrow::datatypes::SchemaRef;
 use jarvis_dataflow::{Delta, StepError};
+use jarvis_log::Batch;
 use jarvis_plan::compile::{ERRORS, errors_schema};
 use jarvis_spec::OnError;
 use std::collections::{BTreeMap, HashMap};
@@ -33,7 +36,9 @@ pub(super) struct Entry {
     pub kind: String,
     pub schema: SchemaRef,
     pub gate: Gate,
-    pub history: History,
+    /// Kept here where there is no log.
+    pub history: Option<History>,
+    pub keep: Keep,
     pub place: u64,
     pub rows: u64,
     pub errors: u64,
@@ -76,6 +81,11 @@ pub(super) struct Conductor {
     sampled: Instant,
     /// The end was asked for.
     pub stopping: Stopping,
+    /// `None`: the run keeps nothing.
+    pub journal: Option<Journal>,
+    pub states: StateUnderWay,
+    /// Ticks of before a restart are being run again.
+    pub recovering: bool,
 }
 
 pub(super) fn now() -> u64 {
@@ -88,6 +98,7 @@ impl Conductor {
         let (fatal, failures) = mpsc::unbounded_channel();
         let (graph, outlets) = super::reload::outlets(&project);
         let echoes = Echoes::of(&graph);
+        let log = options.data.as_deref().map(super::recovery::open).transpose()?;
         let cluster = Cluster::start(graph, options.workers)?;
         let mut conductor = Conductor {
             options,
@@ -107,8 +118,14 @@ impl Conductor {
             errors: SystemErrors::new(),
             sampled: Instant::now(),
             stopping,
+            journal: None,
+            states: StateUnderWay::default(),
+            recovering: false,
         };
-        let tables = conductor.install(project)?;
+        let tables = match log {
+            None => conductor.install(project, HashMap::new())?,
+            Some(log) => conductor.recover(log, project).await?,
+        };
         conductor.tick(tables).await?;
         Ok(conductor)
     }
@@ -143,6 +160,7 @@ impl Conductor {
             self.tick(arrived).await?;
         }
         self.sample()?;
+        self.follow_states()?;
         Ok(true)
     }
 
@@ -174,12 +192,20 @@ impl Conductor {
         let time = now().max(self.last + 1);
         self.last = time;
         let mut rows: Vec<Vec<Rows>> = vec![vec![]; self.cluster.workers()];
-        let mut safe = vec![];
-        for (number, mut arrival) in arrived {
-            safe.extend(arrival.on_safe.take());
-            self.take(number, arrival, time, &mut rows);
+        let mut entering = Entering::default();
+        for (number, arrival) in arrived {
+            self.take(number, arrival, time, &mut rows, &mut entering);
         }
         self.error_rows(time, &mut rows);
+        let mut safe = vec![];
+        match &mut self.journal {
+            // The disk works while the graph does; sinks wait for it.
+            Some(journal) => {
+                let delivered = self.sinks.iter().map(|(name, (_, task))| (name.clone(), task.delivered()));
+                journal.append(time, entering, delivered)?;
+            }
+            None => safe = entering.safe,
+        }
         let result = self.cluster.tick(time, rows)?;
         self.finish_tick(result).await?;
         safe.into_iter().for_each(|f| f());
@@ -188,29 +214,51 @@ impl Conductor {
         Ok(())
     }
 
-    fn take(&mut self, number: usize, mut arrival: Arrival, time: u64, rows: &mut [Vec<Rows>]) {
+    fn take(
+        &mut self,
+        number: usize,
+        mut arrival: Arrival,
+        time: u64,
+        rows: &mut [Vec<Rows>],
+        entering: &mut Entering,
+    ) {
+        entering.safe.extend(arrival.on_safe.take());
         // A source that a reload has removed may still have something under way.
         let Some(entry) = self.sources.get_mut(&number) else { return };
         metrics::counter!("jarvis_bytes_in_total", "stream" => entry.name.clone()).increment(arrival.decoded.bytes);
         let taken = entry.gate.take(&mut arrival, time, &mut entry.place);
         entry.newest = entry.newest.max(taken.newest);
+        entering.notes.extend(arrival.note.take().map(|note| (entry.name.clone(), note)));
+        let mut failed = vec![];
         for e in taken.errors {
             entry.errors += 1;
             metrics::counter!("jarvis_errors_total", "stream" => entry.name.clone(), "code" => e.code).increment(1);
-            self.errors.of_source([entry.name.clone(), e.code.to_string(), e.message, e.input], time);
+            failed.push([entry.name.clone(), e.code.to_string(), e.message, e.input]);
         }
+        if !failed.is_empty() {
+            let diffs = vec![1; failed.len()];
+            let rows = super::errors::batch(&failed);
+            entering.batches.push(Batch { stream: ERRORS.to_owned(), place: 0, rows, diffs });
+        }
+        failed.into_iter().for_each(|row| self.errors.of_source(row, time));
         let Some(taken) = taken.rows else { return };
         entry.rows += taken.delta.len() as u64;
         metrics::counter!("jarvis_rows_in_total", "stream" => entry.name.clone()).increment(taken.delta.len() as u64);
-        entry.history.forget(time);
-        entry.history.add(&taken.delta, taken.place);
+        if let Some(history) = &mut entry.history {
+            history.forget(time);
+            history.add(&taken.delta, taken.place);
+        }
+        if self.journal.is_some() {
+            let (rows, diffs) = (taken.delta.rows.clone(), taken.delta.diffs.clone());
+            entering.batches.push(Batch { stream: entry.name.clone(), place: taken.place, rows, diffs });
+        }
         listen(&mut self.listeners, &entry.name, &taken.delta);
         let worker = number % rows.len();
         rows[worker].push(taken);
     }
 
     /// Feeds `system.errors` with what failed since the last tick, and takes back what is old.
-    fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
+    pub(super) fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
         if let Some(delta) = self.errors.changes(time) {
             listen(&mut self.listeners, ERRORS, &delta);
             rows[0].push(Rows { input: 0, delta, place: 0 });
@@ -237,7 +285,8 @@ impl Conductor {
             }
             match e.on_error {
                 OnError::Drop => {}
-                OnError::Fail if e.diff > 0 => {
+                // It has ended the run once; the row would end every run from now on.
+                OnError::Fail if e.diff > 0 && !self.recovering => {
                     anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input)
                 }
                 _ if self.echoes.holds(&e) => {}

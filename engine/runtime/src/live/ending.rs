@@ -6,6 +6,7 @@ use crate::control::Control;
 use anyhow::{anyhow, bail};
 use futures::future::join_all;
 use jarvis_dataflow::Delta;
+use jarvis_log::LogError;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -101,6 +102,11 @@ impl Conductor {
             None => self.work_off().await.err(),
             failure => failure,
         };
+        let failure = match failure {
+            // Known after the restart, so that a pipeline that was changed meanwhile tells only the difference.
+            None => self.last_state(self.patience()).await.err(),
+            failure => failure,
+        };
         // Nothing new comes in, and sources see it.
         self.arrivals.close();
         let sources = std::mem::take(&mut self.sources).into_values().map(|source| source.task.ended());
@@ -109,11 +115,20 @@ impl Conductor {
             finished.err().map(|_| anyhow!(unfinished(&name)))
         });
         let (_, stuck) = tokio::join!(timeout(GOODBYES, join_all(sources)), join_all(sinks));
-        let told = std::iter::from_fn(|| self.failures.try_recv().ok());
+        let told: Vec<_> = std::iter::from_fn(|| self.failures.try_recv().ok()).collect();
+        // Whoever finds that the log has ended knows no reason.
+        let is_reason = |e: &anyhow::Error| told.is_empty() || !matches!(e.downcast_ref(), Some(LogError::Ended));
+        let failure = failure.filter(is_reason);
         let mut all = failure.into_iter().chain(told).chain(stuck.into_iter().flatten());
         let first = all.next();
         all.for_each(|error| tracing::error!("{error:#}"));
         first.map_or(Ok(()), Err)
+    }
+
+    /// What is left of the time for what has come before the end was asked for.
+    fn patience(&self) -> Duration {
+        let asked = *self.stopping.borrow();
+        asked.map_or(LAST_WRITES, |asked| LAST_WRITES.saturating_sub(asked.elapsed()))
     }
 
     /// What has arrived goes through the graph, and so does what failed there, as an error row.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an error stays.
-const KEPT: Duration = Duration::from_secs(3600);
+pub(super) const KEPT: Duration = Duration::from_secs(3600);
 /// How many of them stay: a device that sends nothing but nonsense must not fill the memory.
 const MOST: usize = 100_000;
 

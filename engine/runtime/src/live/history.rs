@@ -1,12 +1,33 @@
 //! What has arrived and still counts: kept so that a changed graph can be filled again.
 
 use arrow::array::AsArray;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
 use jarvis_dataflow::Delta;
 use jarvis_dataflow::columns::Codec;
 use jarvis_dataflow::row::Row;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
+
+/// What makes the rows of an input count, and for how long.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    pub schema: SchemaRef,
+    pub key: Vec<usize>,
+    pub time: Option<usize>,
+    /// After its event, or its arrival; `None`: for ever.
+    pub retain: Option<Duration>,
+}
+
+impl Keep {
+    /// Rows of `system.errors`.
+    pub fn errors(retain: Duration) -> Self {
+        Keep { schema: jarvis_plan::compile::errors_schema(), key: vec![], time: None, retain: Some(retain) }
+    }
+    pub fn history(&self) -> History {
+        History::new(&self.schema, &self.key, self.time, self.retain)
+    }
+}
 
 /// The arrivals of one input that still count.
 pub enum History {
@@ -17,12 +38,7 @@ pub enum History {
 }
 
 impl History {
-    pub fn new(
-        schema: &arrow::datatypes::SchemaRef,
-        key: &[usize],
-        time: Option<usize>,
-        retain: Option<Duration>,
-    ) -> Self {
+    pub fn new(schema: &SchemaRef, key: &[usize], time: Option<usize>, retain: Option<Duration>) -> Self {
         if key.is_empty() {
             return History::Rows { batches: VecDeque::new(), retain, time };
         }
@@ -49,6 +65,14 @@ impl History {
                 }
             }
         }
+    }
+    /// All rows that count, in no order.
+    pub fn content(&self, schema: &SchemaRef) -> RecordBatch {
+        let mut view = super::views::View::new(schema.clone());
+        for (delta, _) in self.replay().into_values().flatten() {
+            view.apply(&delta.rows, &delta.diffs);
+        }
+        view.content()
     }
     /// Forgets what no longer counts at `now`.
     pub fn forget(&mut self, now: u64) {

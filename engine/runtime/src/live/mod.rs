@@ -5,12 +5,16 @@
 //! latency is work and not waiting; without arrivals the clock strikes only when something falls due.
 
 mod bridges;
+mod compaction;
 mod conductor;
 mod ending;
 pub mod errors;
 mod history;
 mod intake;
+mod journal;
+mod recovery;
 mod reload;
+mod states;
 mod views;
 
 use crate::control::Control;
@@ -26,12 +30,26 @@ pub struct LiveOptions {
     pub workers: usize,
     /// What falls due is rounded up to this, so that many rows share a tick.
     pub tick: Duration,
+    /// Where the log is kept; `None`: nowhere.
     pub data: Option<PathBuf>,
+    /// Syncs to the disk are at least this far apart.
+    pub sync: Duration,
+    /// How often is written down what sinks have been told.
+    pub checkpoint: Duration,
+    /// The log is made smaller when it has grown by so many bytes since it was, or by as much as was left then.
+    pub compact: u64,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        LiveOptions { workers: 1, tick: Duration::from_millis(10), data: None }
+        LiveOptions {
+            workers: 1,
+            tick: Duration::from_millis(10),
+            data: None,
+            sync: Duration::ZERO,
+            checkpoint: Duration::from_secs(60),
+            compact: 64 << 20,
+        }
     }
 }
 

@@ -6,14 +6,18 @@
 use super::bridges::{SinkTask, SourceTask};
 use super::conductor::{Conductor, Entry, Outlet, now};
 use super::ending::give;
-use super::history::History;
+use super::history::{History, Keep};
 use super::intake::Gate;
+use super::journal::Journal;
+use super::recovery::entrances;
 use super::views::View;
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Decoded};
 use crate::cluster::Rows;
 use crate::echoes::Echoes;
-use crate::kinds::{BoundedSource, SourcePlan};
-use crate::project::{PlannedSource, Project};
+use crate::kinds::{BoundedSource, Restored, SourcePlan};
+use crate::project::{PlannedSink, PlannedSource, Project};
+use arrow::record_batch::RecordBatch;
+use jarvis_dataflow::Delta;
 use jarvis_plan::{Graph, NodeId, Output};
 use jarvis_spec::{Pipeline, Retain};
 use std::collections::{BTreeMap, HashMap};
@@ -66,7 +70,7 @@ fn sink_fingerprint(pipelines: &[Pipeline], name: &str, kind: &str, schema: &arr
     format!("{kind} {:?} {schema:?}", written.map(|(p, s)| (p.text.path.clone(), s.options.to_json())))
 }
 
-fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
+pub(super) fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
     let source = pipelines
         .iter()
         .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
@@ -80,21 +84,36 @@ fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
 impl Conductor {
     /// Starts the sources and sinks of a project, keeping those that are there already; returns what bounded sources
     /// hold.
-    pub(super) fn install(&mut self, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
+    pub(super) fn install(
+        &mut self,
+        project: Project,
+        restored: HashMap<String, Restored>,
+    ) -> anyhow::Result<Vec<(usize, Arrival)>> {
         let Project { pipelines, compiled, sources, sinks, .. } = project;
+        self.install_sinks(&pipelines, sinks);
+        self.install_sources(&pipelines, &compiled.graph, sources, restored)
+    }
+
+    pub(super) fn install_sources(
+        &mut self,
+        pipelines: &[Pipeline],
+        graph: &Graph,
+        sources: Vec<PlannedSource>,
+        mut restored: HashMap<String, Restored>,
+    ) -> anyhow::Result<Vec<(usize, Arrival)>> {
         let mut tables = vec![];
         let mut old: HashMap<String, Entry> =
             std::mem::take(&mut self.sources).into_values().map(|e| (e.name.clone(), e)).collect();
         for source in sources {
-            let fingerprint = source_fingerprint(&pipelines, &source);
-            let input = compiled.graph.inputs.iter().position(|i| i.name == source.spec.name);
+            let fingerprint = source_fingerprint(pipelines, &source);
+            let input = graph.inputs.iter().position(|i| i.name == source.spec.name);
             let input = input.ok_or_else(|| anyhow::anyhow!("{} is no input of the graph", source.spec.name))?;
             let gate = Gate {
                 input,
                 time: source.spec.time,
                 lateness: source.spec.lateness,
                 keyed: !source.spec.key.is_empty(),
-                stamps_arrival: compiled.graph.inputs[input].stamps_arrival,
+                stamps_arrival: graph.inputs[input].stamps_arrival,
             };
             if let Some(kept) = old.remove(&source.spec.name).filter(|e| e.task.fingerprint == fingerprint) {
                 self.sources.insert(kept.task.number, Entry { gate, ..kept });
@@ -103,24 +122,34 @@ impl Conductor {
             let number = self.next_number;
             self.next_number += 1;
             let spec = source.spec.clone();
-            let retain = retention(&pipelines, &spec.name);
+            let retain = retention(pipelines, &spec.name);
+            let retain = retain.map(|r| r.max(Duration::from_micros(graph.lasts(input))));
+            let keep = Keep { schema: spec.schema.clone(), key: spec.key.clone(), time: spec.time, retain };
+            let before = restored.remove(&spec.name).unwrap_or_default();
+            let place = before.place;
             let task = match source.plan {
                 SourcePlan::Live(live) => {
-                    SourceTask::live(live, source.spec, number, fingerprint, self.sender.clone(), self.fatal.clone())
+                    let (sender, fatal) = (self.sender.clone(), self.fatal.clone());
+                    SourceTask::live(live, source.spec, number, fingerprint, before, sender, fatal)
                 }
                 SourcePlan::Bounded(bounded) => {
-                    tables.extend(read_all(&*bounded).into_iter().map(|a| (number, a)));
+                    let read = match &before.rows {
+                        Some(rows) => read_again(&*bounded, rows, &spec.key),
+                        None => read_all(&*bounded),
+                    };
+                    tables.extend(read.into_iter().map(|a| (number, a)));
                     SourceTask::read(number, fingerprint)
                 }
             };
-            let history = History::new(&spec.schema, &spec.key, spec.time, retain);
+            let history = self.journal.is_none().then(|| keep.history());
             let entry = Entry {
                 name: spec.name.clone(),
                 kind: source.kind,
                 schema: spec.schema.clone(),
                 gate,
                 history,
-                place: 0,
+                keep,
+                place,
                 rows: 0,
                 errors: 0,
                 newest: None,
@@ -128,20 +157,27 @@ impl Conductor {
             };
             self.sources.insert(number, entry);
         }
+        Ok(tables)
+    }
+
+    pub(super) fn install_sinks(&mut self, pipelines: &[Pipeline], sinks: Vec<PlannedSink>) {
+        let durable = self.journal.as_ref().map(Journal::durable);
         let mut old = std::mem::take(&mut self.sinks);
         for sink in sinks {
-            let fingerprint = sink_fingerprint(&pipelines, &sink.name, &sink.kind, &sink.spec.schema);
+            let fingerprint = sink_fingerprint(pipelines, &sink.name, &sink.kind, &sink.spec.schema);
             let kept = old.remove(&sink.name).filter(|(_, t)| t.fingerprint == fingerprint);
             let task = match kept {
                 Some((_, task)) => task,
-                None => SinkTask::start(sink.name.clone(), sink.plan.driver, fingerprint, self.fatal.clone()),
+                None => {
+                    let (name, fatal) = (sink.name.clone(), self.fatal.clone());
+                    SinkTask::start(name, sink.plan.driver, fingerprint, durable.clone(), fatal)
+                }
             };
             self.sinks.insert(sink.name, (sink.kind, task));
         }
         for (_, (_, gone)) in old {
             tokio::spawn(gone.finish());
         }
-        Ok(tables)
     }
 
     /// Puts another project, which has passed every check, in place.
@@ -153,12 +189,18 @@ impl Conductor {
         let told: HashMap<String, View> = self.told();
         let kept: Vec<String> = self.sinks.iter().map(|(n, (_, t))| format!("{n} {}", t.fingerprint)).collect();
         self.echoes = Echoes::of(&graph);
-        self.cluster.replace(graph)?;
+        self.cluster.replace(graph.clone())?;
         self.outlets = outlets;
-        let tables = self.install(project)?;
-        self.refill()?;
+        let inputs = entrances(&graph, &project.sources);
+        let tables = self.install(project, HashMap::new())?;
+        match &self.journal {
+            None => self.refill()?,
+            Some(_) => self.refill_from_log(&inputs)?,
+        }
         self.tell_differences(told, &kept).await?;
-        self.tick(tables).await
+        self.tick(tables).await?;
+        self.begin_state();
+        Ok(())
     }
 
     /// What each sink has been told, as the content of its view.
@@ -180,7 +222,8 @@ impl Conductor {
         let errors_before = self.errors.begin_anew();
         let mut ticks: BTreeMap<u64, Vec<(usize, Rows)>> = BTreeMap::new();
         for (number, entry) in &self.sources {
-            for (time, deltas) in entry.history.replay() {
+            let Some(history) = &entry.history else { continue };
+            for (time, deltas) in history.replay() {
                 let rows =
                     deltas.into_iter().map(|(delta, place)| (*number, Rows { input: entry.gate.input, delta, place }));
                 ticks.entry(time).or_default().extend(rows);
@@ -194,6 +237,11 @@ impl Conductor {
             }
             self.refill_tick(time, rows)?;
         }
+        self.end_refill(errors_before)
+    }
+
+    /// After all that counted has entered again: what failed is told.
+    pub(super) fn end_refill(&mut self, errors_before: View) -> anyhow::Result<()> {
         self.last = now().max(self.last + 1);
         let failed = self.errors.changes(self.last).map(|delta| Rows { input: 0, delta, place: 0 });
         self.tell_errors_since(&errors_before);
@@ -211,7 +259,11 @@ impl Conductor {
     }
 
     /// Tells every sink how its view differs from what it was told.
-    async fn tell_differences(&mut self, mut told: HashMap<String, View>, kept: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn tell_differences(
+        &mut self,
+        mut told: HashMap<String, View>,
+        kept: &[String],
+    ) -> anyhow::Result<()> {
         for outlet in &self.outlets {
             for sink in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(sink) else { continue };
@@ -227,8 +279,30 @@ impl Conductor {
     }
 }
 
+/// How what a bounded source holds differs from what it held before a restart.
+fn read_again(source: &dyn BoundedSource, before: &RecordBatch, key: &[usize]) -> Vec<Arrival> {
+    let schema = before.schema();
+    let mut now = History::new(&schema, key, None, None);
+    let (mut errors, mut bytes, mut place) = (vec![], 0, 0);
+    for Arrival { decoded, .. } in read_all(source) {
+        let count = decoded.rows.num_rows();
+        let weights = decoded.weights.unwrap_or_else(|| vec![1; count]);
+        now.add(&Delta::new(decoded.rows, vec![0; count], weights), place);
+        place += count as u64;
+        errors.extend(decoded.errors);
+        bytes += decoded.bytes;
+    }
+    let (mut old, mut new) = (View::new(schema.clone()), View::new(schema.clone()));
+    let now = now.content(&schema);
+    old.apply(before, &vec![1; before.num_rows()]);
+    new.apply(&now, &vec![1; now.num_rows()]);
+    let changes = old.changes_to(&new, 0).map(|delta| (delta.rows, delta.diffs));
+    let (rows, diffs) = changes.unwrap_or_else(|| (RecordBatch::new_empty(before.schema()), vec![]));
+    vec![Arrival::new(Decoded { rows, weights: Some(diffs), errors, bytes })]
+}
+
 /// Everything that a bounded source holds.
 fn read_all(source: &dyn BoundedSource) -> Vec<Arrival> {
     let chunks = std::iter::from_fn(|| source.next_chunk());
-    chunks.map(|c| Arrival { decoded: source.decode(&c), on_safe: None }).collect()
+    chunks.map(|c| Arrival::new(source.decode(&c))).collect()
 }

@@ -22,6 +22,8 @@ pub enum RestoreError {
     OtherMode(As, As),
     #[error("the snapshot has the columns {0}, the view now has {1}: start without the snapshot")]
     OtherColumns(String, String),
+    #[error("this is no snapshot of what a sink was told")]
+    NoSnapshot,
     #[error("the snapshot cannot be read: {0}")]
     Arrow(#[from] ArrowError),
 }
@@ -37,6 +39,26 @@ impl Snapshot {
         Ok(Self { mode, told: writer.into_inner()? })
     }
 
+    /// For files; a later version reads it.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{}\n", mode_name(self.mode)).into_bytes();
+        bytes.extend_from_slice(&self.told);
+        bytes
+    }
+
+    /// What [`Snapshot::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Result<Self, RestoreError> {
+        let modes = [As::Events, As::State, As::Changes];
+        let read = |mode: As| {
+            let told = bytes.strip_prefix(mode_name(mode).as_bytes())?.strip_prefix(b"\n")?;
+            Some(Self { mode, told: told.to_vec() })
+        };
+        modes.into_iter().find_map(read).ok_or(RestoreError::NoSnapshot)
+    }
+
     pub(super) fn check_mode(&self, mode: As) -> Result<(), RestoreError> {
         if self.mode == mode { Ok(()) } else { Err(RestoreError::OtherMode(self.mode, mode)) }
     }
@@ -49,6 +71,14 @@ impl Snapshot {
             return Err(RestoreError::OtherColumns(columns(&found), columns(expected)));
         }
         Ok(reader.collect::<Result<_, _>>()?)
+    }
+}
+
+fn mode_name(mode: As) -> &'static str {
+    match mode {
+        As::Events => "events",
+        As::State => "state",
+        As::Changes => "changes",
     }
 }
 

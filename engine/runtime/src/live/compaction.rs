@@ -1,0 +1,115 @@
+//! Making the log smaller: what still counts takes the place of all that came.
+
+use super::errors::KEPT;
+use super::history::{History, Keep};
+use jarvis_dataflow::Delta;
+use jarvis_log::{Batch, Checkpointing, Entry, Folder, LogError, Mark, State, Tick, read};
+use jarvis_plan::compile::ERRORS;
+use std::collections::{BTreeMap, HashMap};
+
+/// Writes a checkpoint of all ticks up to `upto`, and removes the segments that it stands for. Returns its size in
+/// bytes; a failure is told to the log, and leaves everything as it was.
+pub(super) fn compact(
+    folder: &Folder,
+    upto: u64,
+    keeps: &HashMap<String, Keep>,
+    marks: Vec<Mark>,
+    delivered: BTreeMap<String, u64>,
+) -> u64 {
+    let begun = std::time::Instant::now();
+    let written = checkpoint(folder, upto, keeps, marks, delivered);
+    match written.and_then(|size| folder.forget(upto).map(|()| size)) {
+        Ok(bytes) => {
+            tracing::info!(bytes, took = ?begun.elapsed(), "the log holds what still counts");
+            bytes
+        }
+        Err(error) => {
+            tracing::error!("the log could not be made smaller: {error}");
+            0
+        }
+    }
+}
+
+fn checkpoint(
+    folder: &Folder,
+    upto: u64,
+    keeps: &HashMap<String, Keep>,
+    marks: Vec<Mark>,
+    delivered: BTreeMap<String, u64>,
+) -> Result<u64, LogError> {
+    let entries = || -> Result<_, LogError> {
+        let upto = move |e: &Result<Entry, LogError>| !matches!(e, Ok(Entry::Tick(tick)) if tick.time > upto);
+        Ok(read(folder, false)?.take_while(upto))
+    };
+    let mut state = State::default();
+    for entry in entries()? {
+        if let Entry::State(newer) = entry?
+            && newer.time <= upto
+        {
+            state = newer;
+        }
+    }
+    let told = state.time;
+    // The state speaks of a tick before the last one; the checkpoint stands for all.
+    let mut counting = Counting::new(keeps);
+    let mut later = vec![];
+    let mut last = (0, 0);
+    for entry in entries()? {
+        let Entry::Tick(tick) = entry? else { continue };
+        last = (tick.time, tick.previous);
+        if tick.time <= told { counting.add(tick) } else { later.push(tick) }
+    }
+    let mut checkpoint = Checkpointing::new(folder.clone(), upto, &state)?;
+    let (time, previous) = last;
+    let mut last = Tick { time, previous, ..Tick::default() };
+    for tick in counting.ticks(upto).chain(later) {
+        if tick.time == last.time { last = tick } else { checkpoint.tick(&tick)? }
+    }
+    checkpoint.tick(&Tick { marks, delivered, ..last })?;
+    checkpoint.finish()
+}
+
+/// What still counts of some ticks.
+struct Counting {
+    streams: HashMap<String, History>,
+    previous: HashMap<u64, u64>,
+}
+
+impl Counting {
+    fn new(keeps: &HashMap<String, Keep>) -> Self {
+        let errors = Keep::errors(KEPT);
+        let keeps = keeps.iter().map(|(name, keep)| (name.clone(), keep.history()));
+        Counting { streams: keeps.chain([(ERRORS.to_owned(), errors.history())]).collect(), previous: HashMap::new() }
+    }
+    fn add(&mut self, tick: Tick) {
+        self.previous.insert(tick.time, tick.previous);
+        for Batch { stream, place, rows, diffs } in tick.batches {
+            // No pipeline has the others any more.
+            if let Some(history) = self.streams.get_mut(&stream) {
+                history.forget(tick.time);
+                let times = vec![tick.time; diffs.len()];
+                history.add(&Delta::new(rows, times, diffs), place);
+            }
+        }
+    }
+    /// What counts at a time, tick by tick.
+    fn ticks(mut self, now: u64) -> impl Iterator<Item = Tick> {
+        let mut ticks: BTreeMap<u64, Vec<Batch>> = BTreeMap::new();
+        for (stream, history) in &mut self.streams {
+            history.forget(now);
+            for (time, deltas) in history.replay() {
+                let batches = deltas.into_iter().map(|(delta, place)| {
+                    let Delta { rows, diffs, .. } = delta;
+                    Batch { stream: stream.clone(), place, rows, diffs }
+                });
+                ticks.entry(time).or_default().extend(batches);
+            }
+        }
+        let previous = self.previous;
+        ticks.into_iter().map(move |(time, mut batches)| {
+            batches.sort_by(|a, b| (&a.stream, a.place).cmp(&(&b.stream, b.place)));
+            let previous = previous.get(&time).copied().unwrap_or(0);
+            Tick { time, previous, batches, ..Tick::default() }
+        })
+    }
+}

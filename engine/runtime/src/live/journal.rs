@@ -1,0 +1,108 @@
+//! The log of a live run: what enters is durable before its consequences leave, and only then acknowledged.
+
+use super::bridges::Fatal;
+use crate::arrival::Note;
+use jarvis_log::{Batch, Folder, Locked, LogError, Mark, Options, State, Tick, Writer};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+/// The last tick that is durable; `None`: nothing is kept, and nothing waits.
+pub type Durable = Option<watch::Receiver<u64>>;
+/// By tick, what waits for it.
+type Waiting = VecDeque<(u64, Vec<OnSafe>)>;
+/// What is called when a tick is durable.
+pub type OnSafe = Box<dyn FnOnce() + Send>;
+
+pub struct Journal {
+    writer: Writer,
+    /// What waits for ticks to become durable, in their order.
+    waiting: Arc<Mutex<Waiting>>,
+    durable: watch::Receiver<u64>,
+    previous: u64,
+    /// What the log already says about the sinks.
+    delivered: HashMap<String, u64>,
+    /// What sources must know after a restart, by stream.
+    marks: BTreeMap<String, VecDeque<Mark>>,
+}
+
+/// What enters at a tick, while it is gathered.
+#[derive(Default)]
+pub struct Entering {
+    pub batches: Vec<Batch>,
+    pub notes: Vec<(String, Note)>,
+    pub safe: Vec<OnSafe>,
+}
+
+impl Journal {
+    /// Goes on after the tick `last`.
+    pub fn start(folder: Folder, lock: Locked, last: u64, options: Options, fatal: Fatal) -> Result<Self, LogError> {
+        let waiting: Arc<Mutex<Waiting>> = Arc::default();
+        let (tell, durable) = watch::channel(last);
+        let shared = waiting.clone();
+        let on_durable = move |time| {
+            tell.send_replace(time);
+            let mut waiting = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let safe = waiting.partition_point(|(t, _)| *t <= time);
+            let safe: Vec<OnSafe> = waiting.drain(..safe).flat_map(|(_, callbacks)| callbacks).collect();
+            drop(waiting);
+            safe.into_iter().for_each(|callback| callback());
+        };
+        // Nobody listens only when the run is over.
+        let on_failure = move |error: LogError| drop(fatal.send(error.into()));
+        let writer = Writer::start(folder, lock, last, options, Box::new(on_durable), Box::new(on_failure))?;
+        let (delivered, marks) = Default::default();
+        Ok(Journal { writer, waiting, durable, previous: last, delivered, marks })
+    }
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.durable.clone()
+    }
+    /// Takes note of what the log knew of a source before.
+    pub fn remember(&mut self, mark: Mark) {
+        let marks = self.marks.entry(mark.stream.clone()).or_default();
+        while marks.front().is_some_and(|m| m.first + m.count <= mark.done) {
+            marks.pop_front();
+        }
+        marks.push_back(mark);
+    }
+    /// Logs a tick. `delivered` says up to when each sink has delivered.
+    pub fn append(
+        &mut self,
+        time: u64,
+        entering: Entering,
+        delivered: impl Iterator<Item = (String, u64)>,
+    ) -> Result<(), LogError> {
+        let Entering { batches, notes, safe } = entering;
+        let marks: Vec<Mark> = notes.into_iter().map(|(stream, note)| mark(stream, note)).collect();
+        marks.iter().cloned().for_each(|m| self.remember(m));
+        let delivered: BTreeMap<String, u64> =
+            delivered.filter(|(sink, until)| self.delivered.get(sink) != Some(until)).collect();
+        self.delivered.extend(delivered.iter().map(|(sink, until)| (sink.clone(), *until)));
+        if !safe.is_empty() {
+            let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            waiting.push_back((time, safe));
+        }
+        let previous = std::mem::replace(&mut self.previous, time);
+        self.writer.append(Tick { time, previous, batches, marks, delivered })
+    }
+    pub fn append_state(&self, state: State) -> Result<(), LogError> {
+        self.writer.append_state(state)
+    }
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+    /// The marks that still matter.
+    pub fn marks(&self) -> Vec<Mark> {
+        self.marks.values().flatten().cloned().collect()
+    }
+}
+
+fn mark(stream: String, note: Note) -> Mark {
+    let Note { first, count, done, words } = note;
+    Mark { stream, first, count, done, note: words }
+}
+
+pub fn note(mark: Mark) -> Note {
+    let Mark { first, count, done, note, .. } = mark;
+    Note { first, count, done, words: note }
+}

@@ -1,0 +1,344 @@
+//! Going on after a restart, however the last run has ended.
+//!
+//! The log holds what entered, tick by tick, and now and then what sinks had been told by some tick. The ticks up to
+//! there fill the graph again; that is silent. The ticks after it run as they ran, at their own times, so that what they
+//! bring forth has the times and ids that it had: a sink that had delivered it takes note of it, one that had not is
+//! given it. Then the clock goes on.
+
+use super::LiveOptions;
+use super::conductor::{Conductor, batch};
+use super::ending::give;
+use super::history::History;
+use super::journal::{Journal, note};
+use super::states::Sinks;
+use super::views::View;
+use crate::arrival::Arrival;
+use crate::cluster::Rows;
+use crate::kinds::{Restored, SourcePlan};
+use crate::project::{PlannedSource, Project};
+use anyhow::{Context, anyhow};
+use arrow::array::AsArray;
+use arrow::array::new_null_array;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use jarvis_dataflow::{Closed, Delta};
+use jarvis_log::{Entry, Folder, Locked, LogError, Mark, Options, State, Tick, read};
+use jarvis_plan::Graph;
+use jarvis_plan::compile::ERRORS;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Instant;
+
+/// The log of a data folder, and the right to write it.
+pub(super) struct Log {
+    folder: Folder,
+    lock: Locked,
+}
+
+/// # Errors
+/// The folder cannot be made, or another process uses it.
+pub(super) fn open(data: &Path) -> Result<Log, LogError> {
+    let folder = Folder::below(data);
+    let lock = folder.lock()?;
+    Ok(Log { folder, lock })
+}
+
+/// What is to be known of a log before its ticks are run.
+#[derive(Default)]
+struct Overview {
+    state: Option<State>,
+    /// The last tick.
+    last: u64,
+    marks: BTreeMap<String, Vec<Mark>>,
+    delivered: HashMap<String, u64>,
+}
+
+impl Overview {
+    /// Also cuts off what a killed process has left half-written.
+    fn of(folder: &Folder) -> Result<Self, LogError> {
+        let mut overview = Overview::default();
+        for entry in read(folder, true)? {
+            match entry? {
+                Entry::State(state) => overview.state = Some(state),
+                Entry::Tick(tick) => {
+                    overview.last = tick.time;
+                    overview.delivered.extend(tick.delivered);
+                    for mark in tick.marks {
+                        let marks = overview.marks.entry(mark.stream.clone()).or_default();
+                        marks.retain(|m| m.first + m.count > mark.done);
+                        marks.push(mark);
+                    }
+                }
+            }
+        }
+        Ok(overview)
+    }
+}
+
+/// Where the rows of a stream enter.
+pub(super) struct Entrance {
+    input: usize,
+    schema: SchemaRef,
+}
+
+/// The entrances of all streams that have a source.
+pub(super) fn entrances(graph: &Graph, sources: &[PlannedSource]) -> HashMap<String, Entrance> {
+    let entrance = |s: &PlannedSource| {
+        let input = graph.inputs.iter().position(|i| i.name == s.spec.name)?;
+        Some((s.spec.name.clone(), Entrance { input, schema: s.spec.schema.clone() }))
+    };
+    sources.iter().filter_map(entrance).collect()
+}
+
+/// What the log holds of the streams whose sources need it.
+struct Gathered {
+    /// The rows of sources that are read whole at the start.
+    whole: HashMap<String, History>,
+    places: HashMap<String, u64>,
+}
+
+impl Gathered {
+    fn new(sources: &[PlannedSource]) -> Self {
+        let is_whole = |s: &&PlannedSource| match &s.plan {
+            SourcePlan::Bounded(_) => true,
+            SourcePlan::Live(live) => live.is_whole(),
+        };
+        let history = |s: &PlannedSource| (s.spec.name.clone(), History::new(&s.spec.schema, &s.spec.key, None, None));
+        Gathered { whole: sources.iter().filter(is_whole).map(history).collect(), places: HashMap::new() }
+    }
+    fn add(&mut self, stream: &str, rows: &Rows) {
+        let place = self.places.entry(stream.to_owned()).or_default();
+        *place = (*place).max(rows.place + rows.delta.len() as u64);
+        if let Some(history) = self.whole.get_mut(stream) {
+            history.add(&rows.delta, rows.place);
+        }
+    }
+    fn restored(mut self, sources: &[PlannedSource], marks: BTreeMap<String, Vec<Mark>>) -> HashMap<String, Restored> {
+        let mut restored: HashMap<String, Restored> = HashMap::new();
+        for (stream, marks) in marks {
+            restored.entry(stream).or_default().notes = marks.into_iter().map(note).collect();
+        }
+        for PlannedSource { spec, .. } in sources {
+            let known = restored.entry(spec.name.clone()).or_default();
+            known.place = self.places.get(&spec.name).copied().unwrap_or(0);
+            known.rows = self.whole.remove(&spec.name).map(|history| history.content(&spec.schema));
+        }
+        restored
+    }
+}
+
+/// How ticks are run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Only the graph and its views follow.
+    Filling,
+    /// Sinks follow too.
+    Following,
+}
+
+impl Conductor {
+    /// Starts a project on what its log holds; returns what has changed since in sources that are read whole.
+    pub(super) async fn recover(&mut self, log: Log, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
+        let Log { folder, lock } = log;
+        let begun = Instant::now();
+        let Overview { state, last, marks, delivered } = Overview::of(&folder)?;
+        let LiveOptions { sync, compact, .. } = self.options;
+        let options = Options { sync, segment: Options::default().segment.min(compact) };
+        let mut journal = Journal::start(folder.clone(), lock, last, options, self.fatal.clone())?;
+        marks.values().flatten().cloned().for_each(|mark| journal.remember(mark));
+        self.journal = Some(journal);
+
+        let Project { pipelines, compiled, sources, sinks, .. } = project;
+        self.install_sinks(&pipelines, sinks);
+        if last > 0 {
+            for (_, task) in self.sinks.values() {
+                task.restore(vec![]).await;
+            }
+        }
+        let entrances = entrances(&compiled.graph, &sources);
+        let mut gathered = Gathered::new(&sources);
+        let since = state.as_ref().map_or(0, |s| s.time);
+        let mut told = state.map(Sinks::of).transpose()?;
+        self.recovering = true;
+        let mut ticks = 0_u64;
+        for entry in read(&folder, false)? {
+            let Entry::Tick(tick) = entry? else { continue };
+            ticks += 1;
+            let phase = if tick.time <= since { Phase::Filling } else { Phase::Following };
+            if phase == Phase::Following
+                && let Some(told) = told.take()
+            {
+                self.go_on_from(told).await?;
+            }
+            self.run_again(tick, phase, &entrances, &delivered, &mut gathered).await?;
+        }
+        if let Some(told) = told {
+            self.go_on_from(told).await?;
+        }
+        self.recovering = false;
+        self.last = last;
+        self.tell_forgetful().await?;
+        if ticks > 0 {
+            tracing::info!(ticks, took = ?begun.elapsed(), "went on from the log");
+        }
+        let restored = gathered.restored(&sources, marks);
+        self.install_sources(&pipelines, &compiled.graph, sources, restored)
+    }
+
+    /// Fills a changed graph from the log.
+    pub(super) fn refill_from_log(&mut self, entrances: &HashMap<String, Entrance>) -> anyhow::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal.writer().flush()?;
+        let folder = journal.writer().folder().clone();
+        let errors_before = self.errors.begin_anew();
+        let last = std::mem::replace(&mut self.last, 0);
+        for entry in read(&folder, false)? {
+            let Entry::Tick(mut tick) = entry? else { continue };
+            // What sources could not read is still known.
+            tick.batches.retain(|b| b.stream != ERRORS);
+            for closed in self.enter_again(&tick, entrances, |_, _| {})? {
+                self.outlets[closed.output].view.apply(&closed.delta.rows, &closed.delta.diffs);
+            }
+        }
+        self.last = last;
+        self.end_refill(errors_before)
+    }
+
+    async fn run_again(
+        &mut self,
+        tick: Tick,
+        phase: Phase,
+        entrances: &HashMap<String, Entrance>,
+        delivered: &HashMap<String, u64>,
+        gathered: &mut Gathered,
+    ) -> anyhow::Result<()> {
+        for Closed { output, delta } in self.enter_again(&tick, entrances, |stream, rows| gathered.add(stream, rows))? {
+            self.outlets[output].view.apply(&delta.rows, &delta.diffs);
+            if phase == Phase::Filling {
+                continue;
+            }
+            for name in &self.outlets[output].sinks {
+                let Some((_, task)) = self.sinks.get(name).filter(|(_, task)| task.is_lasting) else { continue };
+                let changes = batch(&delta);
+                if delivered.get(name).is_some_and(|until| changes.upper <= *until) {
+                    // A sink that has failed has told why.
+                    task.recall(changes).await;
+                } else {
+                    give(&self.sinks, name, &delta, &self.stopping, &mut self.failures).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the rows of a tick at its time.
+    fn enter_again(
+        &mut self,
+        tick: &Tick,
+        entrances: &HashMap<String, Entrance>,
+        mut seen: impl FnMut(&str, &Rows),
+    ) -> anyhow::Result<Vec<Closed>> {
+        let mut outputs = vec![];
+        if tick.previous > self.last {
+            // Nothing is left of the ticks in between, but windows that were over by then take no more rows.
+            let result = self.cluster.tick(tick.previous, vec![])?;
+            self.take_failed(result.errors)?;
+            outputs = result.outputs;
+        }
+        let mut rows: Vec<Vec<Rows>> = vec![vec![]; self.cluster.workers()];
+        for logged in &tick.batches {
+            if logged.stream == ERRORS {
+                error_rows(&logged.rows).for_each(|row| self.errors.of_source(row, tick.time));
+                continue;
+            }
+            // Nothing reads what no pipeline has any more.
+            let Some(entrance) = entrances.get(&logged.stream) else { continue };
+            let conformed = conform(&logged.rows, &entrance.schema);
+            let conformed = conformed.map_err(|why| {
+                anyhow!(
+                    "the log has other columns for {}: {why}; rename the stream, or use another data folder",
+                    logged.stream
+                )
+            })?;
+            let delta = Delta::new(conformed, vec![tick.time; logged.diffs.len()], logged.diffs.clone());
+            let entering = Rows { input: entrance.input, delta, place: logged.place };
+            seen(&logged.stream, &entering);
+            let worker = entrance.input % rows.len();
+            rows[worker].push(entering);
+        }
+        self.error_rows(tick.time, &mut rows);
+        let result = self.cluster.tick(tick.time, rows)?;
+        self.last = tick.time;
+        self.wake = result.next_wake;
+        self.take_failed(result.errors)?;
+        outputs.extend(result.outputs);
+        Ok(outputs)
+    }
+
+    /// Sinks go on from what they had been told, and are told what the graph says otherwise now.
+    async fn go_on_from(&mut self, told: Sinks) -> anyhow::Result<()> {
+        let Sinks { time, sinks } = told;
+        self.last = self.last.max(time);
+        let mut views: HashMap<String, View> = HashMap::new();
+        let mut kept = vec![];
+        for (name, before) in sinks {
+            let Some((_, task)) = self.sinks.get(&name) else { continue };
+            if !task.is_lasting || task.fingerprint != before.fingerprint {
+                continue;
+            }
+            let Some(outlet) = self.outlets.iter().find(|o| o.sinks.contains(&name)) else { continue };
+            let Ok(rows) = before.told(outlet.view.schema()).inspect_err(|error| {
+                tracing::warn!(sink = name, %error, "what the sink was told cannot be read: it is told everything");
+            }) else {
+                continue;
+            };
+            kept.push(format!("{name} {}", task.fingerprint));
+            task.restore(before.snapshot).await;
+            let mut view = View::new(outlet.view.schema().clone());
+            view.apply(&rows, &vec![1; rows.num_rows()]);
+            views.insert(name, view);
+        }
+        self.tell_differences(views, &kept).await.context("sinks could not be told what has changed")
+    }
+
+    /// What a sink wrote into a file of its run is gone: it is told the whole view.
+    async fn tell_forgetful(&mut self) -> anyhow::Result<()> {
+        for outlet in &self.outlets {
+            let Some(all) = View::new(outlet.view.schema().clone()).changes_to(&outlet.view, self.last) else {
+                continue;
+            };
+            for sink in &outlet.sinks {
+                if self.sinks.get(sink).is_some_and(|(_, task)| !task.is_lasting) {
+                    give(&self.sinks, sink, &all, &self.stopping, &mut self.failures).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows of `system.errors`.
+fn error_rows(rows: &RecordBatch) -> impl Iterator<Item = super::errors::ErrorRow> + '_ {
+    let text = |column: usize, row: usize| {
+        rows.column(column).as_string_opt::<i32>().map_or_else(String::new, |texts| texts.value(row).to_owned())
+    };
+    (0..rows.num_rows()).map(move |row| std::array::from_fn(|column| text(column, row)))
+}
+
+/// Rows of a stream as it is declared now: columns may have been added that can be null, or taken away.
+fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+    if rows.schema() == *schema {
+        return Ok(rows.clone());
+    }
+    let column = |field: &arrow::datatypes::FieldRef| match rows.schema().index_of(field.name()) {
+        Ok(index) if rows.column(index).data_type() == field.data_type() => Ok(rows.column(index).clone()),
+        Ok(index) => {
+            let (old, new) = (rows.column(index).data_type(), field.data_type());
+            Err(format!("{} was {old}, and is {new}", field.name()))
+        }
+        Err(_) if field.is_nullable() => Ok(new_null_array(field.data_type(), rows.num_rows())),
+        Err(_) => Err(format!("{} was not there, and may not be null", field.name())),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns).map_err(|e| e.to_string())
+}

@@ -1,0 +1,191 @@
+//! What sinks have been told, written down now and then, so that a restart need not run everything again.
+
+use super::compaction;
+use super::conductor::Conductor;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use jarvis_log::{Blob, State};
+use std::collections::{BTreeMap, HashMap};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What a sink had been told by some tick.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SinkState {
+    pub fingerprint: String,
+    pub snapshot: Vec<u8>,
+    /// Its view, as an Arrow IPC stream.
+    told: Vec<u8>,
+}
+
+impl SinkState {
+    pub fn told(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        let reader = StreamReader::try_new(self.told.as_slice(), None)?;
+        let batches = reader.collect::<Result<Vec<_>, _>>()?;
+        arrow::compute::concat_batches(schema, &batches)
+    }
+}
+
+/// What all sinks had been told by a tick.
+pub(super) struct Sinks {
+    pub time: u64,
+    pub sinks: BTreeMap<String, SinkState>,
+}
+
+const FINGERPRINT: &str = "fingerprint ";
+const SNAPSHOT: &str = "snapshot ";
+const TOLD: &str = "told ";
+
+impl Sinks {
+    pub fn of(state: State) -> anyhow::Result<Self> {
+        let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
+        for Blob { name, bytes } in state.blobs {
+            if let Some(sink) = name.strip_prefix(FINGERPRINT) {
+                sinks.entry(sink.into()).or_default().fingerprint = String::from_utf8(bytes)?;
+            } else if let Some(sink) = name.strip_prefix(SNAPSHOT) {
+                sinks.entry(sink.into()).or_default().snapshot = bytes;
+            } else if let Some(sink) = name.strip_prefix(TOLD) {
+                sinks.entry(sink.into()).or_default().told = bytes;
+            }
+        }
+        Ok(Sinks { time: state.time, sinks })
+    }
+    fn state(self) -> State {
+        let blob = |kind: &str, sink: &str, bytes| Blob { name: format!("{kind}{sink}"), bytes };
+        let blobs = self.sinks.into_iter().flat_map(|(name, s)| {
+            [
+                blob(FINGERPRINT, &name, s.fingerprint.into_bytes()),
+                blob(SNAPSHOT, &name, s.snapshot),
+                blob(TOLD, &name, s.told),
+            ]
+        });
+        State { time: self.time, blobs: blobs.collect() }
+    }
+}
+
+/// A state that waits for the sinks' words, and what goes on behind.
+#[derive(Default)]
+pub(super) struct StateUnderWay {
+    waiting: Option<Waiting>,
+    /// When the last one was begun.
+    begun: Option<Instant>,
+    compaction: Option<JoinHandle<u64>>,
+    /// The size of the last checkpoint.
+    size: u64,
+}
+
+struct Waiting {
+    sinks: Sinks,
+    asked: HashMap<String, oneshot::Receiver<Vec<u8>>>,
+}
+
+impl Conductor {
+    /// Asks all sinks what they have been told; their answers come when everything is delivered.
+    pub(super) fn begin_state(&mut self) {
+        if self.journal.is_none() || self.states.waiting.is_some() {
+            return;
+        }
+        self.states.begun = Some(Instant::now());
+        let mut waiting = Waiting { sinks: Sinks { time: self.last, sinks: BTreeMap::new() }, asked: HashMap::new() };
+        for outlet in &self.outlets {
+            for name in &outlet.sinks {
+                let Some((_, task)) = self.sinks.get(name).filter(|(_, t)| t.is_lasting) else { continue };
+                // A sink that is far behind is asked another time, and so are then all: they must speak of one tick.
+                let (Some(answer), Ok(told)) = (task.snapshot(), ipc(&outlet.view.content())) else { return };
+                let fingerprint = task.fingerprint.clone();
+                waiting.sinks.sinks.insert(name.clone(), SinkState { fingerprint, told, snapshot: vec![] });
+                waiting.asked.insert(name.clone(), answer);
+            }
+        }
+        self.states.waiting = Some(waiting);
+    }
+
+    /// Takes the answers that have come, and begins anew when it is time.
+    pub(super) fn follow_states(&mut self) -> anyhow::Result<()> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        if let Some(compaction) = self.states.compaction.take_if(|c| c.is_finished()) {
+            // A panic there has been told by its hook.
+            self.states.size = compaction.join().unwrap_or(0);
+        }
+        match &mut self.states.waiting {
+            None if self.states.begun.is_none_or(|b| b.elapsed() >= self.options.checkpoint) => self.begin_state(),
+            None => {}
+            Some(waiting) => {
+                let Waiting { sinks, asked } = waiting;
+                let mut gone = false;
+                asked.retain(|name, answer| match answer.try_recv() {
+                    Ok(snapshot) => {
+                        sinks.sinks.entry(name.clone()).or_default().snapshot = snapshot;
+                        false
+                    }
+                    Err(oneshot::error::TryRecvError::Empty) => true,
+                    // A sink that a reload has removed.
+                    Err(oneshot::error::TryRecvError::Closed) => {
+                        gone = true;
+                        false
+                    }
+                });
+                if gone {
+                    self.states.waiting = None;
+                } else if asked.is_empty() {
+                    self.write_state()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end: waits for the sinks' words about the last tick. Whatever a sink has not delivered when the patience
+    /// ends, it is given again after the restart.
+    pub(super) async fn last_state(&mut self, patience: Duration) -> anyhow::Result<()> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        let until = Instant::now() + patience;
+        let left = || until.saturating_duration_since(Instant::now());
+        // One that is under way may speak of an earlier tick.
+        self.states.waiting = None;
+        self.begin_state();
+        while self.states.waiting.is_none() && !left().is_zero() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.begin_state();
+        }
+        let Some(mut waiting) = self.states.waiting.take() else { return Ok(()) };
+        for (name, answer) in waiting.asked.drain() {
+            let Ok(Ok(snapshot)) = tokio::time::timeout(left(), answer).await else { return Ok(()) };
+            waiting.sinks.sinks.entry(name).or_default().snapshot = snapshot;
+        }
+        self.states.waiting = Some(waiting);
+        self.write_state()
+    }
+
+    fn write_state(&mut self) -> anyhow::Result<()> {
+        let (Some(waiting), Some(journal)) = (self.states.waiting.take(), &self.journal) else { return Ok(()) };
+        journal.append_state(waiting.sinks.state())?;
+        let grown = journal.writer().written();
+        if self.states.compaction.is_none() && grown >= self.options.compact.max(self.states.size) {
+            journal.writer().begin_checkpoint(self.last)?;
+            let (folder, last, marks) = (journal.writer().folder().clone(), self.last, journal.marks());
+            let keeps = self.sources.values().map(|e| (e.name.clone(), e.keep.clone())).collect();
+            let delivered = self.sinks.iter().map(|(name, (_, task))| (name.clone(), task.delivered())).collect();
+            let work = move || compaction::compact(&folder, last, &keeps, marks, delivered);
+            self.states.compaction = Some(std::thread::Builder::new().name("compaction".into()).spawn(work)?);
+        }
+        Ok(())
+    }
+}
+
+fn ipc(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(vec![], &rows.schema())?;
+    if rows.num_rows() > 0 {
+        writer.write(rows)?;
+    }
+    writer.finish()?;
+    writer.into_inner()
+}
