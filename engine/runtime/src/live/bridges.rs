@@ -95,6 +95,8 @@ pub struct SinkTask {
     task: JoinHandle<()>,
     pub written: Arc<AtomicU64>,
     delivered: Arc<AtomicU64>,
+    /// It was given everything before this time.
+    given: AtomicU64,
     /// Whether what was told is still there after a restart.
     pub is_lasting: bool,
 }
@@ -117,10 +119,11 @@ impl SinkTask {
         let following =
             Following { driver, inbox, durable, written: written.clone(), delivered: delivered.clone(), says_itself };
         let task = supervised(format!("the sink {name}"), following.run(), fatal);
-        SinkTask { fingerprint, orders, task, written, delivered, is_lasting }
+        SinkTask { fingerprint, orders, task, written, delivered, given: AtomicU64::new(0), is_lasting }
     }
     /// Hands a batch over; waits while the queue is full. False when the sink has failed.
     pub async fn send(&self, batch: ClosedBatch) -> bool {
+        self.given.fetch_max(batch.upper, Ordering::Relaxed);
         self.orders.send(Order::Write(batch)).await.is_ok()
     }
     /// Tells of a batch that was delivered before a restart.
@@ -135,6 +138,10 @@ impl SinkTask {
         let (answer, answered) = oneshot::channel();
         self.orders.try_send(Order::Snapshot(answer)).ok()?;
         Some(answered)
+    }
+    /// It was given everything before this time.
+    pub fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
     }
     /// Everything before this time has been delivered.
     pub fn delivered(&self) -> u64 {

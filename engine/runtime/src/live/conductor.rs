@@ -27,6 +27,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
+/// How long after the last tick the log notes what sinks have delivered, if no tick comes anyway.
+const NEWS: Duration = Duration::from_millis(50);
 /// Rows taken into one tick at most.
 const TICK_ROWS: usize = 50_000;
 
@@ -156,7 +158,7 @@ impl Conductor {
             _ = tokio::time::sleep(rest) => {}
         }
         self.drain(&mut arrived);
-        if !arrived.is_empty() || self.is_due() {
+        if !arrived.is_empty() || self.is_due() || self.has_news_of_sinks() {
             self.tick(arrived).await?;
         }
         self.sample()?;
@@ -172,7 +174,19 @@ impl Conductor {
         let tick = self.options.tick.as_micros() as u64;
         let due = self.wake.div_ceil(tick.max(1)).saturating_mul(tick.max(1));
         let due = due.min(self.errors.due());
-        Duration::from_micros(due.saturating_sub(now()).min(1_000_000))
+        let rest = Duration::from_micros(due.saturating_sub(now()).min(1_000_000));
+        if self.waits_for_sinks() { rest.min(NEWS) } else { rest }
+    }
+    /// Whether a sink was given something that the log does not know to be delivered.
+    fn waits_for_sinks(&self) -> bool {
+        let Some(journal) = &self.journal else { return false };
+        self.sinks.iter().any(|(name, (_, task))| task.given() > journal.delivered(name))
+    }
+    /// Whether it is worth a tick to note what sinks have delivered, so that a restart does not tell it again.
+    fn has_news_of_sinks(&self) -> bool {
+        let Some(journal) = &self.journal else { return false };
+        let is_old = now().saturating_sub(self.last) >= NEWS.as_micros() as u64;
+        is_old && self.sinks.iter().any(|(name, (_, task))| task.delivered() > journal.delivered(name))
     }
     fn is_due(&self) -> bool {
         !self.errors.is_empty() || self.rest().is_zero()

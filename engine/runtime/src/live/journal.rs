@@ -85,6 +85,10 @@ impl Journal {
         let previous = std::mem::replace(&mut self.previous, time);
         self.writer.append(Tick { time, previous, batches, marks, delivered })
     }
+    /// Up to when the log says that a sink has delivered.
+    pub fn delivered(&self, sink: &str) -> u64 {
+        self.delivered.get(sink).copied().unwrap_or(0)
+    }
     pub fn append_state(&self, state: State) -> Result<(), LogError> {
         self.writer.append_state(state)
     }

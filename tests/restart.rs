@@ -1,0 +1,177 @@
+//! Going on after a stop: what has changed meanwhile is told, and nothing else.
+
+mod common;
+
+use common::mqtt::{Mosquitto, Subscriber, publish};
+use common::{Folder, Instance, text, wait_for};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SHOP: &str = r#"
+pipeline: shop
+sources:
+  state:
+    mqtt: { topic: "shop/{tool}/state" }
+    schema: { tool: utf8, heat: int64 }
+    key: [tool]
+    retain: forever
+  limits:
+    table: { path: limits.csv, watch: WATCH }
+    schema: { tool: utf8, most: int64 }
+    key: [tool]
+    retain: forever
+operators:
+  hot: { sql: "SELECT state.tool FROM state JOIN limits ON state.tool = limits.tool WHERE heat > most" }
+sinks:
+  alarms: { from: hot, mqtt: { topic: "out/{tool}", as: events, clear: true } }
+"#;
+
+fn run(folder: &Folder, broker: &Mosquitto) -> Instance {
+    let mut command = folder.command(&["run", "pipelines", "--listen", "127.0.0.1:0", "--data", "data"]);
+    command.env("JARVIS_MQTT", broker.url());
+    let instance = Instance::run(command);
+    instance.address();
+    instance
+}
+
+/// What was told, as `raised t0`.
+fn told(alarms: &Subscriber) -> Vec<String> {
+    let event = |(topic, payload): (String, String)| {
+        let event: Value = serde_json::from_str(&payload).unwrap();
+        format!("{} {}", event["event"].as_str().unwrap(), topic.trim_start_matches("out/"))
+    };
+    alarms.messages().into_iter().map(event).collect()
+}
+
+fn wait_until_told(alarms: &Subscriber, expected: &[&str]) {
+    wait_for(&format!("{expected:?}"), || (told(alarms).len() >= expected.len()).then_some(()));
+    let mut all = told(alarms);
+    all.sort();
+    let mut expected = expected.to_vec();
+    expected.sort_unstable();
+    assert_eq!(all, expected);
+}
+
+fn heat(broker: &Mosquitto, tools: &[(&str, i64)]) {
+    let messages: Vec<_> =
+        tools.iter().map(|(tool, heat)| (format!("shop/{tool}/state"), format!("{{\"heat\":{heat}}}"))).collect();
+    publish(broker.port, &messages);
+}
+
+#[test]
+fn a_table_that_was_edited_meanwhile_is_taken_over() {
+    for watch in ["true", "false"] {
+        let folder = Folder::with(&[
+            ("pipelines/shop.yaml", &SHOP.replace("WATCH", watch)),
+            ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\n"),
+        ]);
+        let broker = Mosquitto::start(&folder);
+        let alarms = Subscriber::start(broker.port, "out/#");
+        let instance = run(&folder, &broker);
+        broker.wait_for_subscriptions(1);
+        heat(&broker, &[("t0", 9), ("t1", 9), ("t2", 3)]);
+        wait_until_told(&alarms, &["raised t0", "raised t1"]);
+        assert!(instance.terminate().success());
+        // t0 as before, t1 gone, t2 with a lower limit.
+        folder.write("pipelines/limits.csv", "tool,most\nt0,5\nt2,1\n");
+        let instance = run(&folder, &broker);
+        wait_until_told(&alarms, &["raised t0", "raised t1", "cleared t1", "raised t2"]);
+        // A row of before the restart is known by its key.
+        heat(&broker, &[("t0", 1)]);
+        wait_until_told(&alarms, &["raised t0", "raised t1", "cleared t1", "raised t2", "cleared t0"]);
+        assert!(instance.terminate().success());
+    }
+}
+
+#[test]
+fn a_pipeline_that_was_edited_meanwhile_tells_the_difference() {
+    let folder = Folder::with(&[
+        ("pipelines/shop.yaml", &SHOP.replace("WATCH", "false")),
+        ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\nt3,5\n"),
+    ]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(1);
+    heat(&broker, &[("t0", 9), ("t1", 6), ("t2", 3), ("t3", 7)]);
+    wait_until_told(&alarms, &["raised t0", "raised t1", "raised t3"]);
+    assert!(instance.terminate().success());
+    let edited = SHOP.replace("WATCH", "false").replace("heat > most", "heat > most + 1 OR heat < 4");
+    folder.write("pipelines/shop.yaml", &edited);
+    let instance = run(&folder, &broker);
+    wait_until_told(&alarms, &["raised t0", "raised t1", "raised t3", "cleared t1", "raised t2"]);
+    assert!(instance.terminate().success());
+}
+
+#[test]
+fn what_falls_due_while_nothing_runs_is_told_after_the_restart() {
+    let recent = SHOP
+        .replace("WATCH", "false")
+        .replace("heat: int64", "heat: int64, at: timestamp")
+        .replace("WHERE heat > most", "WHERE heat > most AND at > now() - INTERVAL '2 seconds'");
+    let folder = Folder::with(&[("pipelines/shop.yaml", &recent), ("pipelines/limits.csv", "tool,most\nt0,5\n")]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(1);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    publish(broker.port, &[("shop/t0/state", format!("{{\"heat\":9,\"at\":{now}}}"))]);
+    wait_until_told(&alarms, &["raised t0"]);
+    // The log notes soon that it was delivered.
+    std::thread::sleep(Duration::from_millis(300));
+    instance.signal("-KILL");
+    instance.end();
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(told(&alarms), ["raised t0"]);
+    let instance = run(&folder, &broker);
+    wait_until_told(&alarms, &["raised t0", "cleared t0"]);
+    let messages = alarms.messages();
+    let [raised, cleared] = [0, 1].map(|i| serde_json::from_str::<Value>(&messages[i].1).unwrap());
+    assert_eq!(cleared["of"], raised["id"]);
+    assert!(instance.terminate().success());
+}
+
+fn segments(folder: &Folder) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder.path("data/log")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.retain(|f| f.file_name().unwrap().to_str().unwrap().starts_with("segment-"));
+    files.sort();
+    files
+}
+
+#[test]
+fn a_log_that_cannot_be_used_is_refused_with_its_reason() {
+    let folder = Folder::with(&[
+        ("pipelines/shop.yaml", &SHOP.replace("WATCH", "false")),
+        ("pipelines/limits.csv", "tool,most\nt0,5\n"),
+    ]);
+    let broker = Mosquitto::start(&folder);
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(1);
+    for n in 0..20 {
+        heat(&broker, &[("t0", n)]);
+    }
+    let again = |expected: &[&str]| {
+        let mut command = folder.command(&["run", "pipelines", "--listen", "none", "--data", "data"]);
+        let refused = command.env("JARVIS_MQTT", broker.url()).output().unwrap();
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(expected.iter().all(|words| said.contains(words)), "{expected:?} are not all in:\n{said}");
+    };
+    again(&["the data folder", "is in use by another jarvis"]);
+    assert!(instance.terminate().success());
+
+    let first = &segments(&folder)[0];
+    let good = fs::read(first).unwrap();
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 4;
+    fs::write(first, &bad).unwrap();
+    again(&[first.file_name().unwrap().to_str().unwrap(), "is damaged at byte"]);
+    fs::write(first, [&b"jarvlog\x09"[..], &good[8..]].concat()).unwrap();
+    again(&["another version"]);
+    fs::write(first, &good).unwrap();
+    let retyped = SHOP.replace("WATCH", "false").replace("heat: int64", "heat: utf8").replace("heat > most", "true");
+    folder.write("pipelines/shop.yaml", &retyped);
+    again(&["other columns for shop.state", "heat was Int64, and is Utf8"]);
+}
