@@ -7,7 +7,8 @@ use crate::http::{self, Instance, Listen};
 use crate::project_arguments::ProjectArguments;
 use crate::{signals, terminal, watch};
 use anyhow::Context;
-use jarvis_runtime::{Control, Kinds, LiveOptions, Project, run_live};
+use jarvis_lineage::InputArchive;
+use jarvis_runtime::{Archive, Control, Kinds, LiveOptions, Project, run_live};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +78,8 @@ pub fn run(
         runtime.spawn(watch::follow(paths, setup.kinds.clone(), control.clone()));
     }
     beside(&Scene { runtime: runtime.handle(), control, http: address })?;
-    let mut options = LiveOptions { workers: setup.workers, data: setup.data, ..LiveOptions::default() };
+    let archive = setup.data.as_deref().map(|data| Arc::new(InputArchive::new(data)) as Arc<dyn Archive>);
+    let mut options = LiveOptions { workers: setup.workers, data: setup.data, archive, ..LiveOptions::default() };
     options.tick = setup.tick.unwrap_or(options.tick);
     options.sync = setup.sync.unwrap_or(options.sync);
     options.compact = setup.compact.unwrap_or(options.compact);

@@ -3,15 +3,18 @@
 //! A table is looked up when a query names it: folders are listed and the ends of its parts are read then, and of no
 //! other stream.
 
-use crate::layout;
+use crate::{InputArchive, layout};
+use datafusion::arrow::array::{RecordBatch, new_null_array};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::{TableType, ViewTable, provider_as_source};
+use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -35,55 +38,110 @@ pub fn open(data: &Path) -> Result<SessionContext> {
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let context = crate::session(config);
-    context.register_catalog("lineage", Arc::new(Pipelines { streams: layout::streams(&data) }));
+    context.register_catalog("lineage", Arc::new(Pipelines { data }));
     Ok(context)
 }
 
 /// The catalog: a schema per pipeline.
 #[derive(Debug)]
 struct Pipelines {
-    streams: PathBuf,
+    data: PathBuf,
 }
 
 impl CatalogProvider for Pipelines {
     fn schema_names(&self) -> Vec<String> {
-        listed(layout::folders(&self.streams), &self.streams)
+        let roots = [layout::streams(&self.data), layout::inputs(&self.data)];
+        let mut names: BTreeSet<String> = roots.iter().flat_map(|root| listed(layout::folders(root), root)).collect();
+        names.extend(recent_names(&self.data).iter().filter_map(|n| Some(n.split_once('.')?.0.to_owned())));
+        names.into_iter().collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let folder = inside(&self.streams, name)?;
-        folder.is_dir().then(|| Arc::new(Pipeline { folder }) as _)
+        let folder = inside(&layout::streams(&self.data), name)?;
+        let is_there = folder.is_dir() || self.schema_names().iter().any(|known| known == name);
+        let inputs = InputArchive::new(&self.data);
+        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs, data: self.data.clone() }) as _)
     }
+}
+
+/// The streams of which something is still in the log.
+fn recent_names(data: &Path) -> Vec<String> {
+    let recent = InputArchive::new(data).recent_names();
+    recent.inspect_err(|error| tracing::warn!(%error, "the newest inputs cannot be listed")).unwrap_or_default()
 }
 
 /// A schema: a table per stream.
 #[derive(Debug)]
 struct Pipeline {
+    name: String,
+    /// What was recorded of views.
     folder: PathBuf,
+    inputs: InputArchive,
+    data: PathBuf,
 }
 
 impl Pipeline {
     fn table_now(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(folder) = inside(&self.folder, name) else { return Ok(None) };
         let parts = layout::parts(&folder)?;
-        if parts.is_empty() {
-            return Ok(None);
+        if !parts.is_empty() {
+            return Ok(Some(Arc::new(listing(&parts)?)));
         }
-        let schema = merged(&parts)?;
-        let format = ParquetFormat::default().with_skip_metadata(false);
-        let options = ListingOptions::new(Arc::new(format)).with_file_extension(layout::PART_END);
-        let url = ListingTableUrl::parse(format!("{}/", folder.display()))?;
-        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-        Ok(Some(Arc::new(ListingTable::try_new(config)?)))
+        let stream = format!("{}.{name}", self.name);
+        let (parts, recent) = self.inputs.stream(&stream)?;
+        Ok(match (parts.is_empty(), recent.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(Arc::new(listing(&parts)?)),
+            (true, false) => Some(Arc::new(in_memory(None, recent)?)),
+            (false, false) => {
+                let old = Arc::new(listing(&parts)?);
+                let new = Arc::new(in_memory(Some(old.schema()), recent)?);
+                let scan =
+                    |table: Arc<dyn TableProvider>| LogicalPlanBuilder::scan(name, provider_as_source(table), None);
+                let both = scan(old)?.union(scan(new)?.build()?)?.build()?;
+                Some(Arc::new(ViewTable::new(both, None)))
+            }
+        })
     }
+}
+
+/// Parquet files as one table.
+fn listing(parts: &[PathBuf]) -> Result<ListingTable> {
+    let schema = merged(parts)?;
+    let format = ParquetFormat::default().with_skip_metadata(false);
+    let options = ListingOptions::new(Arc::new(format)).with_file_extension(layout::PART_END);
+    let urls = parts.iter().map(|part| ListingTableUrl::parse(part.display().to_string())).collect::<Result<_>>()?;
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
+    ListingTable::try_new(config)
+}
+
+/// Batches as a table; columns may have been added meanwhile, and what a batch lacks is null in its rows.
+fn in_memory(first: Option<SchemaRef>, batches: Vec<RecordBatch>) -> Result<MemTable> {
+    let loose = |schema: &Schema| {
+        Schema::new(schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>())
+    };
+    let schemas = first.iter().cloned().chain(batches.iter().map(RecordBatch::schema)).map(|s| loose(&s));
+    let schema = Arc::new(Schema::try_merge(schemas)?);
+    let column = |batch: &RecordBatch, field: &Field| match batch.column_by_name(field.name()) {
+        Some(column) => column.clone(),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let conformed = batches.iter().map(|batch| {
+        let columns = schema.fields().iter().map(|field| column(batch, field)).collect();
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    });
+    MemTable::try_new(schema.clone(), vec![conformed.collect::<Result<_>>()?])
 }
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 impl SchemaProvider for Pipeline {
     fn table_names(&self) -> Vec<String> {
-        let streams = listed(layout::folders(&self.folder), &self.folder);
-        streams.into_iter().filter(|stream| self.table_exist(stream)).collect()
+        let mut names: BTreeSet<String> = listed(layout::folders(&self.folder), &self.folder).into_iter().collect();
+        names.extend(listed(self.inputs.streams(&self.name), &self.folder));
+        let recent = recent_names(&self.data);
+        names.extend(recent.iter().filter_map(|n| Some(n.strip_prefix(&self.name)?.strip_prefix('.')?.to_owned())));
+        names.into_iter().filter(|stream| self.table_exist(stream)).collect()
     }
 
     fn table<'p, 'n, 'a>(&'p self, name: &'n str) -> Later<'a, Option<Arc<dyn TableProvider>>>
@@ -105,7 +163,7 @@ impl SchemaProvider for Pipeline {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        inside(&self.folder, name).is_some_and(|folder| layout::parts(&folder).is_ok_and(|parts| !parts.is_empty()))
+        self.table_now(name).is_ok_and(|table| table.is_some())
     }
 }
 

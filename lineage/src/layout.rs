@@ -16,6 +16,11 @@ pub(crate) fn streams(data: &Path) -> PathBuf {
     data.join("streams")
 }
 
+/// The folder of what entered, by pipeline.
+pub(crate) fn inputs(data: &Path) -> PathBuf {
+    data.join("inputs")
+}
+
 pub(crate) fn stream(data: &Path, pipeline: &str, stream: &str) -> PathBuf {
     streams(data).join(pipeline).join(stream)
 }

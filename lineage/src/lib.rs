@@ -7,10 +7,14 @@
 //! DATA/streams/PIPELINE/STREAM/part-<lower>-<upper>.parquet    lower <= _time < upper, µs, 20 digits
 //! ```
 //!
+//! The inputs of live runs are in `DATA/inputs`, laid out likewise; the newest of them still in `DATA/log`. A table holds
+//! both.
+//!
 //! A row of a part is a row of the stream with its `_time` and its `_diff`: the stream at a time is the sum of the
 //! diffs up to then. A file that does not end in `.parquet` is being written, or was when the process ended; it is not
 //! part of the lineage.
 
+mod archive;
 mod catalog;
 pub mod encode;
 mod layout;
@@ -18,6 +22,7 @@ mod query;
 mod recorder;
 mod session;
 
+pub use archive::InputArchive;
 pub use catalog::open;
 pub use query::{QueryError, ResultFormat, query, write};
 pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};

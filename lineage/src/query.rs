@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    #[error("there is no lineage in {}: run a pipeline that has a `lineage` sink with --data {}", .0.display(), .0.display())]
+    #[error("there is no lineage in {}: run a pipeline with --data {}", .0.display(), .0.display())]
     Nothing(PathBuf),
     #[error("{}", .0.strip_backtrace())]
     Sql(#[from] DataFusionError),
@@ -26,7 +26,7 @@ pub enum QueryError {
 /// # Errors
 /// There is no lineage, the SQL does not plan, writes or defines something, or a part cannot be read.
 pub async fn query(data: &Path, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
-    if !crate::layout::streams(data).is_dir() {
+    if !crate::layout::streams(data).is_dir() && !jarvis_log::Folder::below(data).path().is_dir() {
         return Err(QueryError::Nothing(data.to_owned()));
     }
     let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

@@ -58,7 +58,7 @@ pub struct Recorder {
 }
 
 /// A part that is being written.
-struct Part {
+pub(crate) struct Part {
     path: PathBuf,
     writer: ArrowWriter<File>,
     lower: u64,
@@ -158,7 +158,7 @@ impl Recorder {
 }
 
 impl Part {
-    fn new(folder: &Path, schema: SchemaRef, lower: u64) -> Result<Self, RecordError> {
+    pub(crate) fn new(folder: &Path, schema: SchemaRef, lower: u64) -> Result<Self, RecordError> {
         let path = folder.join(format!("part-{lower:020}{}", layout::UNFINISHED_END));
         let file = File::create(&path).map_err(file_error(&path))?;
         let writer = ArrowWriter::try_new(file, schema, Some(encode::parquet_properties()));
@@ -166,14 +166,14 @@ impl Part {
         Ok(Self { path, writer, lower, upper: lower, rows: 0, begun: Instant::now() })
     }
 
-    fn write(&mut self, rows: &RecordBatch, upper: u64) -> Result<(), RecordError> {
+    pub(crate) fn write(&mut self, rows: &RecordBatch, upper: u64) -> Result<(), RecordError> {
         self.writer.write(rows).map_err(parquet_error(&self.path))?;
         self.rows += rows.num_rows();
         self.upper = upper;
         Ok(())
     }
 
-    fn close(self, folder: &Path) -> Result<(), RecordError> {
+    pub(crate) fn close(self, folder: &Path) -> Result<(), RecordError> {
         let file = self.writer.into_inner().map_err(parquet_error(&self.path))?;
         file.sync_all().map_err(file_error(&self.path))?;
         let finished = folder.join(layout::part(self.lower, self.upper));
@@ -217,10 +217,19 @@ pub fn changes_schema(view: &Schema) -> SchemaRef {
 /// # Errors
 /// The batch has other columns.
 pub fn changes_batch(schema: &SchemaRef, batch: &ClosedBatch) -> Result<RecordBatch, ArrowError> {
+    changes(schema, batch.times.iter().copied(), &batch.diffs, &batch.rows)
+}
+
+pub(crate) fn changes(
+    schema: &SchemaRef,
+    times: impl Iterator<Item = u64>,
+    diffs: &[i64],
+    rows: &RecordBatch,
+) -> Result<RecordBatch, ArrowError> {
     // Times are counted from 1970 and stay below 2^63 for 292,000 years.
-    let times = batch.times.iter().map(|t| i64::try_from(*t).unwrap_or(i64::MAX));
+    let times = times.map(|t| i64::try_from(t).unwrap_or(i64::MAX));
     let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(times));
-    let diffs: ArrayRef = Arc::new(Int64Array::from(batch.diffs.clone()));
-    let columns = [times, diffs].into_iter().chain(batch.rows.columns().iter().cloned());
+    let diffs: ArrayRef = Arc::new(Int64Array::from(diffs.to_vec()));
+    let columns = [times, diffs].into_iter().chain(rows.columns().iter().cloned());
     RecordBatch::try_new(schema.clone(), columns.collect())
 }

@@ -39,15 +39,23 @@ pub fn run(plan: &Plan) -> Result<()> {
     let mut twin = Command::new(&plan.programs.twin);
     twin.args(["w4", url]);
     through(plan, "twin", twin, &address, &load)?;
-    if let Some(mut jarvis) = plan.programs.jarvis("w4", plan.workers, &out, &out) {
+    let data = out.join("w4.data");
+    for (way, log) in [("jarvis", false), ("jarvis with a log", true)] {
+        let Some(mut jarvis) = plan.programs.jarvis("w4", plan.workers, &out, &out) else { continue };
         jarvis.env("BENCH_MQTT", url);
-        through(plan, "jarvis", jarvis, &address, &load)?;
+        if log {
+            if data.exists() {
+                fs::remove_dir_all(&data)?;
+            }
+            jarvis.arg("--data").arg(&data);
+        }
+        through(plan, way, jarvis, &address, &load)?;
     }
     Ok(())
 }
 
 fn through(plan: &Plan, name: &str, program: Command, address: &Address, load: &Load) -> Result<()> {
-    let log = plan.out.join(format!("w4.{name}.log"));
+    let log = plan.out.join(format!("w4.{}.log", name.replace(' ', "-")));
     let running = Running::start(program, &log)?;
     let said = || format!("{name} said:\n{}", fs::read_to_string(&log).unwrap_or_default());
     let latencies = measure(address, load).with_context(said)?;

@@ -19,7 +19,7 @@ mod tick;
 mod writer;
 
 pub use files::{Folder, Locked};
-pub use read::{Entries, Entry, read};
+pub use read::{Entries, Entry, read, ticks};
 pub use tick::{Batch, Blob, Mark, State, Tick};
 pub use writer::{Checkpointing, Options, Writer};
 

@@ -34,6 +34,22 @@ pub fn read(folder: &Folder, repair: bool) -> Result<Entries, LogError> {
     Ok(Entries { files, repair, open: None, ticks: 0, last: 0 })
 }
 
+/// Reads the ticks after `since` as they came, as far as segments still hold them.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn ticks(folder: &Folder, since: u64) -> Result<impl Iterator<Item = Result<Tick, LogError>>, LogError> {
+    let segments = folder.segments()?;
+    let first = segments.partition_point(|(begin, _)| *begin <= since + 1).saturating_sub(1);
+    let files = segments.into_iter().skip(first).map(|(_, path)| Source { path, since }).collect();
+    let entries = Entries { files, repair: false, open: None, ticks: 0, last: 0 };
+    Ok(entries.filter_map(|entry| match entry {
+        Ok(Entry::Tick(tick)) => Some(Ok(tick)),
+        Ok(Entry::State(_)) => None,
+        Err(error) => Some(Err(error)),
+    }))
+}
+
 /// A file, and the time after which its ticks are wanted.
 struct Source {
     path: PathBuf,

@@ -19,5 +19,5 @@ pub use batch::{BatchOptions, BatchReport, run_batch};
 pub use cluster::Cluster;
 pub use control::Control;
 pub use kinds::Kinds;
-pub use live::{LiveOptions, run_live};
+pub use live::{Archive, LiveOptions, run_live};
 pub use project::{Paths, Project};

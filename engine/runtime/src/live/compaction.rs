@@ -1,5 +1,6 @@
 //! Making the log smaller: what still counts takes the place of all that came.
 
+use super::Archive;
 use super::errors::KEPT;
 use super::history::{History, Keep};
 use jarvis_dataflow::Delta;
@@ -15,16 +16,24 @@ pub(super) fn compact(
     keeps: &HashMap<String, Keep>,
     marks: Vec<Mark>,
     delivered: BTreeMap<String, u64>,
+    archive: Option<&dyn Archive>,
 ) -> u64 {
     let begun = std::time::Instant::now();
-    let written = checkpoint(folder, upto, keeps, marks, delivered);
-    match written.and_then(|size| folder.forget(upto).map(|()| size)) {
+    let work = || -> anyhow::Result<u64> {
+        if let Some(archive) = archive {
+            archive.keep(folder, upto)?;
+        }
+        let size = checkpoint(folder, upto, keeps, marks, delivered)?;
+        folder.forget(upto)?;
+        Ok(size)
+    };
+    match work() {
         Ok(bytes) => {
             tracing::info!(bytes, took = ?begun.elapsed(), "the log holds what still counts");
             bytes
         }
         Err(error) => {
-            tracing::error!("the log could not be made smaller: {error}");
+            tracing::error!("the log could not be made smaller: {error:#}");
             0
         }
     }

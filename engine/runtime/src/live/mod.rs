@@ -21,8 +21,18 @@ use crate::control::Control;
 use crate::project::Project;
 use conductor::Conductor;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// What keeps the ticks that the log no longer needs.
+pub trait Archive: std::fmt::Debug + Send + Sync {
+    /// Keeps the ticks of the log that it does not have yet, up to `upto`.
+    ///
+    /// # Errors
+    /// The disk refuses: the log then keeps them.
+    fn keep(&self, log: &jarvis_log::Folder, upto: u64) -> anyhow::Result<()>;
+}
 
 /// How a live run works.
 #[derive(Clone, Debug)]
@@ -38,6 +48,8 @@ pub struct LiveOptions {
     pub checkpoint: Duration,
     /// The log is made smaller when it has grown by so many bytes since it was, or by as much as was left then.
     pub compact: u64,
+    /// What came before; `None`: it is forgotten.
+    pub archive: Option<Arc<dyn Archive>>,
 }
 
 impl Default for LiveOptions {
@@ -49,6 +61,7 @@ impl Default for LiveOptions {
             sync: Duration::ZERO,
             checkpoint: Duration::from_secs(60),
             compact: 64 << 20,
+            archive: None,
         }
     }
 }

@@ -174,7 +174,8 @@ impl Conductor {
             let (folder, last, marks) = (journal.writer().folder().clone(), self.last, journal.marks());
             let keeps = self.sources.values().map(|e| (e.name.clone(), e.keep.clone())).collect();
             let delivered = self.sinks.iter().map(|(name, (_, task))| (name.clone(), task.delivered())).collect();
-            let work = move || compaction::compact(&folder, last, &keeps, marks, delivered);
+            let archive = self.options.archive.clone();
+            let work = move || compaction::compact(&folder, last, &keeps, marks, delivered, archive.as_deref());
             self.states.compaction = Some(std::thread::Builder::new().name("compaction".into()).spawn(work)?);
         }
         Ok(())
