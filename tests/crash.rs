@@ -3,7 +3,7 @@
 mod common;
 
 use common::mqtt::{Mosquitto, Subscriber, publish};
-use common::{Folder, Instance};
+use common::{Folder, Instance, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -120,6 +120,17 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
         }
     }
     assert!(!events.is_empty());
+    // The past once more, on one worker and on two: the very same decisions.
+    let mut command = folder.command(&["replay", "pipelines", "--data", "data", "--format", "json"]);
+    let once = command.env("JARVIS_MQTT", broker.url()).output().unwrap();
+    let twice = command.args(["--workers", "2"]).output().unwrap();
+    assert!(once.status.success(), "{}", text(&once.stderr));
+    assert!(once.stdout == twice.stdout, "two workers decide otherwise");
+    let decided = text(&once.stdout);
+    let decided = decided.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let decided: BTreeSet<String> =
+        decided.filter(|d| d["sink"] == "shop.alarms").map(|d| d["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(decided, events.keys().cloned().collect::<BTreeSet<_>>());
     for (tool, raised) in order {
         // Raised and cleared take turns: nothing is left out, nothing is told under another id.
         assert!(raised.iter().enumerate().all(|(i, raised)| *raised == (i % 2 == 0)), "{tool}: {raised:?}");

@@ -133,6 +133,51 @@ fn what_falls_due_while_nothing_runs_is_told_after_the_restart() {
     assert!(instance.terminate().success());
 }
 
+#[test]
+fn the_past_is_run_again_through_other_pipelines() {
+    let folder = Folder::with(&[
+        ("pipelines/shop.yaml", &SHOP.replace("WATCH", "false")),
+        ("other/shop.yaml", &SHOP.replace("WATCH", "false").replace("heat > most", "heat > most + 2")),
+        ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\n"),
+        ("other/limits.csv", "tool,most\n"),
+    ]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(1);
+    heat(&broker, &[("t0", 9)]);
+    wait_until_told(&alarms, &["raised t0"]);
+    heat(&broker, &[("t1", 7)]);
+    wait_until_told(&alarms, &["raised t0", "raised t1"]);
+    for (tool, degrees) in [("t1", 8), ("t0", 6), ("t2", 0)] {
+        heat(&broker, &[(tool, degrees)]);
+        // A tick of its own.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(instance.terminate().success());
+    let replay = |more: &[&str]| {
+        let said = folder.fine(&[&["replay", "pipelines", "--data", "data", "--format", "json"], more].concat());
+        let decision = |line: &str| {
+            let d: Value = serde_json::from_str(line).unwrap();
+            format!(
+                "{} {} {}",
+                d["would"].as_str().unwrap_or(""),
+                d["what"].as_str().unwrap(),
+                d["row"]["tool"].as_str().unwrap()
+            )
+        };
+        said.lines().map(decision).collect::<Vec<_>>()
+    };
+    assert_eq!(replay(&[]), [" raised t0", " raised t1"]);
+    assert_eq!(replay(&["--with", "pipelines"]), [""; 0]);
+    // t1 is hot later, and t0 no more at 6.
+    assert_eq!(replay(&["--with", "other"]), ["gone raised t1", "added raised t1", "added cleared t0"]);
+    assert_eq!(replay(&["--until", "2020-01-01T00:00:00Z"]), [""; 0]);
+    assert_eq!(replay(&["--from", "2100-01-01T00:00:00Z"]), [""; 0]);
+    let refused = folder.jarvis(&["replay", "pipelines", "--data", "nowhere"]);
+    assert!(text(&refused.stderr).contains("nothing was kept in nowhere"), "{}", text(&refused.stderr));
+}
+
 fn segments(folder: &Folder) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder.path("data/log")).unwrap().map(|f| f.unwrap().path()).collect();
     files.retain(|f| f.file_name().unwrap().to_str().unwrap().starts_with("segment-"));

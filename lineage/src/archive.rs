@@ -92,8 +92,17 @@ impl InputArchive {
         }
     }
 
+    /// The names of all streams in the archive.
+    pub(crate) fn all_streams(&self) -> std::io::Result<Vec<String>> {
+        let mut streams = vec![];
+        for pipeline in layout::folders(&layout::inputs(&self.data))? {
+            streams.extend(self.streams(&pipeline)?.iter().map(|stream| format!("{pipeline}.{stream}")));
+        }
+        Ok(streams)
+    }
+
     /// The parts of a stream that count.
-    fn parts(&self, stream: &str, until: u64) -> std::io::Result<Vec<PathBuf>> {
+    pub(crate) fn parts(&self, stream: &str, until: u64) -> std::io::Result<Vec<PathBuf>> {
         let parts = layout::parts(&self.folder(stream))?;
         Ok(parts.into_iter().filter(|p| layout::upper(p).is_some_and(|u| u <= until)).collect())
     }

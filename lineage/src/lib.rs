@@ -18,12 +18,14 @@ mod archive;
 mod catalog;
 pub mod encode;
 mod layout;
+mod past;
 mod query;
 mod recorder;
 mod session;
 
 pub use archive::InputArchive;
 pub use catalog::open;
+pub use past::{Past, past};
 pub use query::{QueryError, ResultFormat, query, write};
 pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};
 pub use session::session;

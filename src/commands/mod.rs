@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod docs;
 mod graph;
+mod replay;
 mod run;
 mod schema;
 mod sql;
@@ -29,6 +30,8 @@ pub enum Command {
     Top(top::Top),
     /// Ask the lineage, and the live views of a running instance
     Sql(sql::Sql),
+    /// Run what entered in the past once more, through the same or other pipelines
+    Replay(replay::Replay),
     /// Run a broker, a simulated facility and pipelines, and show the alerts
     Demo(demo::Demo),
     /// Print the JSON schema of pipeline files, for editors
@@ -51,6 +54,7 @@ impl Command {
             Self::Tap(command) => command.execute(),
             Self::Top(command) => command.execute(),
             Self::Sql(command) => command.execute(),
+            Self::Replay(command) => command.execute(),
             Self::Demo(command) => command.execute(),
             Self::Schema(command) => command.execute(),
             Self::Docs(command) => command.execute(),

@@ -38,7 +38,7 @@ pub fn read(folder: &Folder, repair: bool) -> Result<Entries, LogError> {
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn ticks(folder: &Folder, since: u64) -> Result<impl Iterator<Item = Result<Tick, LogError>>, LogError> {
+pub fn ticks(folder: &Folder, since: u64) -> Result<impl Iterator<Item = Result<Tick, LogError>> + use<>, LogError> {
     let segments = folder.segments()?;
     let first = segments.partition_point(|(begin, _)| *begin <= since + 1).saturating_sub(1);
     let files = segments.into_iter().skip(first).map(|(_, path)| Source { path, since }).collect();

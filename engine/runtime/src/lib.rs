@@ -1,5 +1,6 @@
 //! Runs a graph: workers, the clock, the bridges to sources and sinks, supervision.
 
+mod again;
 pub mod arrival;
 pub mod batch;
 pub mod closed;
@@ -13,6 +14,7 @@ pub mod mqtt_settings;
 pub mod panics;
 pub mod project;
 pub mod publish;
+mod replay;
 pub mod topic;
 
 pub use batch::{BatchOptions, BatchReport, run_batch};
@@ -21,3 +23,4 @@ pub use control::Control;
 pub use kinds::Kinds;
 pub use live::{Archive, LiveOptions, run_live};
 pub use project::{Paths, Project};
+pub use replay::{Decision, Replay};

@@ -49,7 +49,7 @@ pub(super) struct Entry {
 }
 
 /// A stream that the graph puts out: a view, or what a sink is given.
-pub(super) struct Outlet {
+pub(crate) struct Outlet {
     pub view: View,
     /// `pipeline.view` names that it is known by, with their kind.
     pub names: Vec<(String, String)>,
@@ -86,8 +86,6 @@ pub(super) struct Conductor {
     /// `None`: the run keeps nothing.
     pub journal: Option<Journal>,
     pub states: StateUnderWay,
-    /// Ticks of before a restart are being run again.
-    pub recovering: bool,
 }
 
 pub(super) fn now() -> u64 {
@@ -122,7 +120,6 @@ impl Conductor {
             stopping,
             journal: None,
             states: StateUnderWay::default(),
-            recovering: false,
         };
         let tables = match log {
             None => conductor.install(project, HashMap::new())?,
@@ -272,7 +269,7 @@ impl Conductor {
     }
 
     /// Feeds `system.errors` with what failed since the last tick, and takes back what is old.
-    pub(super) fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
+    fn error_rows(&mut self, time: u64, rows: &mut [Vec<Rows>]) {
         if let Some(delta) = self.errors.changes(time) {
             listen(&mut self.listeners, ERRORS, &delta);
             rows[0].push(Rows { input: 0, delta, place: 0 });
@@ -299,8 +296,7 @@ impl Conductor {
             }
             match e.on_error {
                 OnError::Drop => {}
-                // It has ended the run once; the row would end every run from now on.
-                OnError::Fail if e.diff > 0 && !self.recovering => {
+                OnError::Fail if e.diff > 0 => {
                     anyhow::bail!("{}: {}: {} in {} (on_error: fail)", e.step, e.code, e.message, e.input)
                 }
                 _ if self.echoes.holds(&e) => {}
@@ -466,16 +462,10 @@ impl Conductor {
     }
 }
 
-pub(super) fn batch(delta: &Delta) -> ClosedBatch {
-    let lower = delta.times.first().copied().unwrap_or(0);
-    let upper = delta.times.last().copied().unwrap_or(0) + 1;
-    ClosedBatch { lower, upper, rows: delta.rows.clone(), times: delta.times.clone(), diffs: delta.diffs.clone() }
-}
-
 /// Gives changes to those who listen to a stream; who is too slow misses some, and is told how many.
 fn listen(listeners: &mut [Listener], stream: &str, delta: &Delta) {
     for listener in listeners.iter_mut().filter(|l| l.stream == stream) {
-        if listener.sender.try_send(batch(delta)).is_err() {
+        if listener.sender.try_send(ClosedBatch::of(delta)).is_err() {
             listener.missed.fetch_add(delta.len() as u64, Ordering::Relaxed);
         }
     }

@@ -1,7 +1,8 @@
 //! The end of a live run: whoever asked for it, and whatever does not keep up, it comes.
 
 use super::bridges::SinkTask;
-use super::conductor::{Conductor, batch};
+use super::conductor::Conductor;
+use crate::closed::ClosedBatch;
 use crate::control::Control;
 use anyhow::{anyhow, bail};
 use futures::future::join_all;
@@ -78,7 +79,7 @@ pub(super) async fn give(
     tokio::select! {
         biased;
         // False: the sink has failed, and its error is on the way.
-        _ = sink.send(batch(delta)) => Ok(()),
+        _ = sink.send(ClosedBatch::of(delta)) => Ok(()),
         Some(error) = failures.recv() => Err(error),
         () = out_of_patience(stopping.clone()) => bail!(unfinished(name)),
     }

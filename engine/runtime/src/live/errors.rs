@@ -34,7 +34,7 @@ struct Kept {
 }
 
 /// What `system.errors` holds, and what is still to be told of it.
-pub(super) struct SystemErrors {
+pub(crate) struct SystemErrors {
     kept: BTreeMap<Place, Kept>,
     /// Where in `kept` a row stands.
     places: HashMap<Arc<ErrorRow>, BTreeSet<Place>>,

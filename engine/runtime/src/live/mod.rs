@@ -17,6 +17,8 @@ mod reload;
 mod states;
 mod views;
 
+pub(crate) use reload::outlets;
+
 use crate::control::Control;
 use crate::project::Project;
 use conductor::Conductor;

@@ -6,24 +6,21 @@
 //! given it. Then the clock goes on.
 
 use super::LiveOptions;
-use super::conductor::{Conductor, batch};
+use super::conductor::Conductor;
 use super::ending::give;
 use super::history::History;
 use super::journal::{Journal, note};
 use super::states::Sinks;
 use super::views::View;
+use crate::again::{Again, Entrance, entrances};
 use crate::arrival::Arrival;
+use crate::closed::ClosedBatch;
 use crate::cluster::Rows;
 use crate::kinds::{Restored, SourcePlan};
 use crate::project::{PlannedSource, Project};
-use anyhow::{Context, anyhow};
-use arrow::array::AsArray;
-use arrow::array::new_null_array;
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use jarvis_dataflow::{Closed, Delta};
+use anyhow::Context;
+use jarvis_dataflow::Closed;
 use jarvis_log::{Entry, Folder, Locked, LogError, Mark, Options, State, Tick, read};
-use jarvis_plan::Graph;
 use jarvis_plan::compile::ERRORS;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -73,21 +70,6 @@ impl Overview {
         }
         Ok(overview)
     }
-}
-
-/// Where the rows of a stream enter.
-pub(super) struct Entrance {
-    input: usize,
-    schema: SchemaRef,
-}
-
-/// The entrances of all streams that have a source.
-pub(super) fn entrances(graph: &Graph, sources: &[PlannedSource]) -> HashMap<String, Entrance> {
-    let entrance = |s: &PlannedSource| {
-        let input = graph.inputs.iter().position(|i| i.name == s.spec.name)?;
-        Some((s.spec.name.clone(), Entrance { input, schema: s.spec.schema.clone() }))
-    };
-    sources.iter().filter_map(entrance).collect()
 }
 
 /// What the log holds of the streams whose sources need it.
@@ -159,7 +141,6 @@ impl Conductor {
         let mut gathered = Gathered::new(&sources);
         let since = state.as_ref().map_or(0, |s| s.time);
         let mut told = state.map(Sinks::of).transpose()?;
-        self.recovering = true;
         let mut ticks = 0_u64;
         for entry in read(&folder, false)? {
             let Entry::Tick(tick) = entry? else { continue };
@@ -175,7 +156,6 @@ impl Conductor {
         if let Some(told) = told {
             self.go_on_from(told).await?;
         }
-        self.recovering = false;
         self.last = last;
         self.tell_forgetful().await?;
         if ticks > 0 {
@@ -219,7 +199,7 @@ impl Conductor {
             }
             for name in &self.outlets[output].sinks {
                 let Some((_, task)) = self.sinks.get(name).filter(|(_, task)| task.is_lasting) else { continue };
-                let changes = batch(&delta);
+                let changes = ClosedBatch::of(&delta);
                 if delivered.get(name).is_some_and(|until| changes.upper <= *until) {
                     // A sink that has failed has told why.
                     task.recall(changes).await;
@@ -231,48 +211,14 @@ impl Conductor {
         Ok(())
     }
 
-    /// Runs the rows of a tick at its time.
     fn enter_again(
         &mut self,
         tick: &Tick,
         entrances: &HashMap<String, Entrance>,
-        mut seen: impl FnMut(&str, &Rows),
+        seen: impl FnMut(&str, &Rows),
     ) -> anyhow::Result<Vec<Closed>> {
-        let mut outputs = vec![];
-        if tick.previous > self.last {
-            // Nothing is left of the ticks in between, but windows that were over by then take no more rows.
-            let result = self.cluster.tick(tick.previous, vec![])?;
-            self.take_failed(result.errors)?;
-            outputs = result.outputs;
-        }
-        let mut rows: Vec<Vec<Rows>> = vec![vec![]; self.cluster.workers()];
-        for logged in &tick.batches {
-            if logged.stream == ERRORS {
-                error_rows(&logged.rows).for_each(|row| self.errors.of_source(row, tick.time));
-                continue;
-            }
-            // Nothing reads what no pipeline has any more.
-            let Some(entrance) = entrances.get(&logged.stream) else { continue };
-            let conformed = conform(&logged.rows, &entrance.schema);
-            let conformed = conformed.map_err(|why| {
-                anyhow!(
-                    "the log has other columns for {}: {why}; rename the stream, or use another data folder",
-                    logged.stream
-                )
-            })?;
-            let delta = Delta::new(conformed, vec![tick.time; logged.diffs.len()], logged.diffs.clone());
-            let entering = Rows { input: entrance.input, delta, place: logged.place };
-            seen(&logged.stream, &entering);
-            let worker = entrance.input % rows.len();
-            rows[worker].push(entering);
-        }
-        self.error_rows(tick.time, &mut rows);
-        let result = self.cluster.tick(tick.time, rows)?;
-        self.last = tick.time;
-        self.wake = result.next_wake;
-        self.take_failed(result.errors)?;
-        outputs.extend(result.outputs);
-        Ok(outputs)
+        let Conductor { cluster, errors, echoes, last, wake, .. } = self;
+        Again { cluster, errors, echoes, last, wake }.run(tick, entrances, seen)
     }
 
     /// Sinks go on from what they had been told, and are told what the graph says otherwise now.
@@ -315,30 +261,4 @@ impl Conductor {
         }
         Ok(())
     }
-}
-
-/// Rows of `system.errors`.
-fn error_rows(rows: &RecordBatch) -> impl Iterator<Item = super::errors::ErrorRow> + '_ {
-    let text = |column: usize, row: usize| {
-        rows.column(column).as_string_opt::<i32>().map_or_else(String::new, |texts| texts.value(row).to_owned())
-    };
-    (0..rows.num_rows()).map(move |row| std::array::from_fn(|column| text(column, row)))
-}
-
-/// Rows of a stream as it is declared now: columns may have been added that can be null, or taken away.
-fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
-    if rows.schema() == *schema {
-        return Ok(rows.clone());
-    }
-    let column = |field: &arrow::datatypes::FieldRef| match rows.schema().index_of(field.name()) {
-        Ok(index) if rows.column(index).data_type() == field.data_type() => Ok(rows.column(index).clone()),
-        Ok(index) => {
-            let (old, new) = (rows.column(index).data_type(), field.data_type());
-            Err(format!("{} was {old}, and is {new}", field.name()))
-        }
-        Err(_) if field.is_nullable() => Ok(new_null_array(field.data_type(), rows.num_rows())),
-        Err(_) => Err(format!("{} was not there, and may not be null", field.name())),
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(schema.clone(), columns).map_err(|e| e.to_string())
 }

@@ -9,8 +9,8 @@ use super::ending::give;
 use super::history::{History, Keep};
 use super::intake::Gate;
 use super::journal::Journal;
-use super::recovery::entrances;
 use super::views::View;
+use crate::again::entrances;
 use crate::arrival::{Arrival, Decoded};
 use crate::cluster::Rows;
 use crate::echoes::Echoes;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The graph with all views and sinks as outputs, one for each node.
-pub(super) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
+pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     let mut graph = project.compiled.graph.clone();
     let mut places: HashMap<NodeId, usize> = HashMap::new();
     let mut outlets: Vec<Outlet> = vec![];

@@ -1,0 +1,125 @@
+//! The past once more: what entered then, through pipelines of today or others.
+
+use crate::again::{Again, Entrance, entrances};
+use crate::closed::ClosedBatch;
+use crate::cluster::Cluster;
+use crate::echoes::Echoes;
+use crate::json_out::JsonRow;
+use crate::live::errors::SystemErrors;
+use crate::live::outlets;
+use crate::project::Project;
+use crate::publish::{Publication, Publisher, What};
+use jarvis_log::Tick;
+use std::collections::{BTreeMap, HashMap};
+
+/// Something that a sink would tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// µs since the epoch.
+    pub time: u64,
+    /// `pipeline.sink`
+    pub sink: String,
+    /// `raised`, `cleared`, `put`, `removed`, `+1`, `-1`, ...
+    pub what: String,
+    /// Of an event.
+    pub id: Option<String>,
+    /// JSON.
+    pub row: String,
+}
+
+/// What one sink tells.
+struct Teller {
+    name: String,
+    publisher: Publisher,
+    row: JsonRow,
+}
+
+/// A project that runs on what entered in the past, and tells nobody.
+pub struct Replay {
+    cluster: Cluster,
+    errors: SystemErrors,
+    echoes: Echoes,
+    entrances: HashMap<String, Entrance>,
+    /// By output, the sinks that read it.
+    tellers: Vec<Vec<Teller>>,
+    last: u64,
+    wake: u64,
+}
+
+impl Replay {
+    /// # Errors
+    /// The workers cannot be started.
+    pub fn start(project: Project, workers: usize) -> anyhow::Result<Self> {
+        let (graph, outlets) = outlets(&project);
+        let entrances = entrances(&graph, &project.sources);
+        let mut plans: HashMap<String, _> = project.sinks.into_iter().map(|s| (s.name.clone(), s)).collect();
+        let mut tellers = vec![];
+        for outlet in outlets {
+            let mut here = vec![];
+            for name in outlet.sinks {
+                let Some(sink) = plans.remove(&name) else { continue };
+                let publisher = Publisher::new(sink.plan.publish, &sink.spec.schema)?;
+                here.push(Teller { name, publisher, row: JsonRow::new(&sink.spec.schema)? });
+            }
+            tellers.push(here);
+        }
+        let echoes = Echoes::of(&graph);
+        let cluster = Cluster::start(graph, workers)?;
+        let errors = SystemErrors::new();
+        Ok(Replay { cluster, errors, echoes, entrances, tellers, last: 0, wake: u64::MAX })
+    }
+
+    /// Runs the next tick; what sinks would tell, in the order of sinks.
+    ///
+    /// # Errors
+    /// A worker has failed, or a stream has columns that do not fit those it had.
+    pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
+        let Replay { cluster, errors, echoes, last, wake, .. } = self;
+        let outputs = Again { cluster, errors, echoes, last, wake }.run(tick, &self.entrances, |_, _| {})?;
+        let mut decisions = vec![];
+        for closed in outputs {
+            let batch = ClosedBatch::of(&closed.delta);
+            for teller in &mut self.tellers[closed.output] {
+                let told = teller.publisher.next(&batch)?;
+                decisions.extend(teller.decisions(&told));
+            }
+        }
+        // What one sink tells at one time has its order.
+        decisions.sort_by(|a, b| (a.time, &a.sink).cmp(&(b.time, &b.sink)));
+        Ok(decisions)
+    }
+}
+
+impl Teller {
+    /// Copies of a row that change at one time are one decision, however many workers found them.
+    fn decisions(&self, told: &[Publication]) -> Vec<Decision> {
+        let mut decisions = vec![];
+        let mut changes: BTreeMap<(u64, bool, String), i64> = BTreeMap::new();
+        for told in told {
+            let mut row = vec![];
+            self.row.write(&told.rows, told.row, &[], &mut row);
+            let row = String::from_utf8_lossy(&row).into_owned();
+            let what = match told.what {
+                What::Raised => "raised",
+                What::Cleared => "cleared",
+                What::Put => "put",
+                What::Remove => "removed",
+                What::Change(diff) => {
+                    *changes.entry((told.time, diff > 0, row)).or_default() += diff;
+                    continue;
+                }
+            };
+            let (sink, what, id) = (self.name.clone(), what.to_owned(), told.id.clone());
+            decisions.push(Decision { time: told.time, sink, what, id, row });
+        }
+        let change = |((time, _, row), diff): ((u64, bool, String), i64)| Decision {
+            time,
+            sink: self.name.clone(),
+            what: format!("{diff:+}"),
+            id: None,
+            row,
+        };
+        decisions.extend(changes.into_iter().map(change));
+        decisions
+    }
+}

@@ -1,0 +1,148 @@
+//! `jarvis replay`: what was decided, and what other pipelines would have decided.
+
+use crate::project_arguments::ProjectArguments;
+use crate::{kinds, log, terminal};
+use anyhow::Context;
+use jarvis_lineage::past;
+use jarvis_runtime::{Decision, Replay as Runner};
+use serde_json::json;
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Replay {
+    #[command(flatten)]
+    project: ProjectArguments,
+    /// The folder that a run has kept its inputs in
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// From when on decisions are shown, as 2026-11-22T08:30:00Z [default: from the beginning]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Option<u64>,
+    /// Until when, not included [default: to the end]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<u64>,
+    /// Other pipelines, to run on the same inputs: only what they would decide otherwise is shown
+    #[arg(long, value_name = "DIR")]
+    with: Option<PathBuf>,
+    /// table, or json: one object per line
+    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
+    format: String,
+    /// Threads that share the dataflow
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    workers: u8,
+}
+
+/// µs since the epoch.
+fn moment(text: &str) -> Result<u64, String> {
+    let read: Result<jiff::Timestamp, _> = text.parse();
+    let micros = read.map_err(|_| "write a time as 2026-11-22T08:30:00Z".to_owned())?.as_microsecond();
+    u64::try_from(micros).map_err(|_| "the time lies before 1970".to_owned())
+}
+
+impl Replay {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        log::quiet();
+        let kinds = kinds::all();
+        let start = |arguments: &ProjectArguments| -> anyhow::Result<Runner> {
+            // Sinks of a replay tell nobody, so that they need no folder.
+            Runner::start(arguments.load(&kinds, None)?, usize::from(self.workers))
+        };
+        let mut first = start(&self.project)?;
+        let other = ProjectArguments { pipelines: self.with.clone().into_iter().collect(), ..self.project.clone() };
+        let mut second = self.with.is_some().then(|| start(&other)).transpose()?;
+        let (from, until) = (self.from.unwrap_or(0), self.until.unwrap_or(u64::MAX));
+        let mut out = BufWriter::new(stdout().lock());
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for tick in past(&self.data)? {
+            let tick = tick?;
+            if tick.time >= until {
+                break;
+            }
+            let decided = first.tick(&tick)?;
+            let otherwise = second.as_mut().map(|second| second.tick(&tick)).transpose()?;
+            if tick.time < from {
+                continue;
+            }
+            let shown = match otherwise {
+                None => decided.into_iter().map(|decision| ("decided", decision, None)).collect(),
+                Some(otherwise) => differences(decided, otherwise),
+            };
+            for (how, decision, before) in shown {
+                *counts.entry(how).or_default() += 1;
+                self.show(how, &decision, before.as_ref(), &mut out).context("the standard output takes no more")?;
+            }
+        }
+        out.flush()?;
+        drop(out);
+        terminal::say(&self.summary(&counts));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn show(&self, how: &str, d: &Decision, before: Option<&Decision>, out: &mut impl Write) -> std::io::Result<()> {
+        let time =
+            jiff::Timestamp::from_microsecond(d.time as i64).map_or_else(|_| d.time.to_string(), |t| t.to_string());
+        if self.format == "json" {
+            let row = |d: &Decision| serde_json::from_str::<serde_json::Value>(&d.row).unwrap_or_default();
+            let mut object = json!({ "time": time, "sink": d.sink, "what": d.what, "id": d.id, "row": row(d) });
+            if self.with.is_some() {
+                object["would"] = json!(how);
+            }
+            if let Some(before) = before {
+                object["was"] = row(before);
+            }
+            return writeln!(out, "{object}");
+        }
+        let id = d.id.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+        let how = if self.with.is_some() { format!("{how:<8}") } else { String::new() };
+        write!(out, "{how}{time} {} {}{id} {}", d.sink, d.what, d.row)?;
+        match before {
+            Some(before) => writeln!(out, " instead of {}", before.row),
+            None => writeln!(out),
+        }
+    }
+
+    fn summary(&self, counts: &BTreeMap<&str, u64>) -> String {
+        let count = |how: &str| counts.get(how).copied().unwrap_or(0);
+        if self.with.is_none() {
+            return terminal::counted(count("decided"), "decision");
+        }
+        let [added, gone, changed] = ["added", "gone", "changed"].map(count);
+        if added + gone + changed == 0 {
+            return "nothing would differ".to_owned();
+        }
+        format!("{added} added, {gone} gone, {changed} changed")
+    }
+}
+
+/// How what is decided at one time differs from what others decide: (how, the new decision, the old one if changed).
+fn differences(decided: Vec<Decision>, otherwise: Vec<Decision>) -> Vec<(&'static str, Decision, Option<Decision>)> {
+    // Decisions about the same: an event by its id, others by what they say.
+    let key = |d: &Decision| {
+        let about = d.id.clone().unwrap_or_else(|| d.row.clone());
+        (d.sink.clone(), d.what.clone(), about)
+    };
+    let mut before: BTreeMap<_, Vec<Decision>> = BTreeMap::new();
+    for decision in decided {
+        before.entry(key(&decision)).or_default().push(decision);
+    }
+    let mut found = vec![];
+    for decision in otherwise {
+        match before.entry(key(&decision)) {
+            Entry::Vacant(_) => found.push(("added", decision, None)),
+            Entry::Occupied(mut entry) => {
+                let old = entry.get_mut().pop();
+                if entry.get().is_empty() {
+                    entry.remove();
+                }
+                if let Some(old) = old.filter(|old| old.row != decision.row) {
+                    found.push(("changed", decision, Some(old)));
+                }
+            }
+        }
+    }
+    found.extend(before.into_values().flatten().map(|decision| ("gone", decision, None)));
+    found
+}
