@@ -174,6 +174,24 @@ fn the_past_is_run_again_through_other_pipelines() {
     assert_eq!(replay(&["--with", "other"]), ["gone raised t1", "added raised t1", "added cleared t0"]);
     assert_eq!(replay(&["--until", "2020-01-01T00:00:00Z"]), [""; 0]);
     assert_eq!(replay(&["--from", "2100-01-01T00:00:00Z"]), [""; 0]);
+    // Why t1 was hot, at 7, of which nothing is left.
+    let raised = alarms.messages().into_iter().find(|(topic, _)| topic == "out/t1").unwrap().1;
+    let id = serde_json::from_str::<Value>(&raised).unwrap()["id"].as_str().unwrap().to_owned();
+    let tree = folder.fine(&["explain", &id, "--data", "data", "pipelines"]);
+    let lines: Vec<&str> = tree.lines().collect();
+    assert!(lines[0].starts_with("shop.alarms raised at "), "{tree}");
+    assert!(lines[1].starts_with("└─ shop.hot ("), "{tree}");
+    let leaves: Vec<&&str> = lines.iter().filter(|line| line.contains("(source, entered ")).collect();
+    assert_eq!(leaves.len(), 2, "{tree}");
+    assert!(leaves[0].contains("├─ shop.state ") && leaves[0].ends_with(r#"{"tool":"t1","heat":7}"#), "{tree}");
+    assert!(leaves[1].contains("└─ shop.limits ") && leaves[1].ends_with(r#"{"tool":"t1","most":5}"#), "{tree}");
+    let json = folder.fine(&["explain", &id, "--data", "data", "pipelines", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["decision"]["id"], id);
+    let picture = folder.fine(&["explain", &id, "--data", "data", "pipelines", "--format", "mermaid"]);
+    assert!(picture.starts_with("flowchart BT\n") && picture.contains("shop.limits · source"), "{picture}");
+    let unknown = folder.jarvis(&["explain", "0123", "--data", "data", "pipelines"]);
+    assert!(text(&unknown.stderr).contains("no decision with the id 0123"), "{}", text(&unknown.stderr));
+
     let refused = folder.jarvis(&["replay", "pipelines", "--data", "nowhere"]);
     assert!(text(&refused.stderr).contains("nothing was kept in nowhere"), "{}", text(&refused.stderr));
 }

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod docs;
+mod explain;
 mod graph;
 mod replay;
 mod run;
@@ -30,6 +31,8 @@ pub enum Command {
     Top(top::Top),
     /// Ask the lineage, and the live views of a running instance
     Sql(sql::Sql),
+    /// Say why a decision was taken, down to the rows that it rests on
+    Explain(explain::Explain),
     /// Run what entered in the past once more, through the same or other pipelines
     Replay(replay::Replay),
     /// Run a broker, a simulated facility and pipelines, and show the alerts
@@ -54,6 +57,7 @@ impl Command {
             Self::Tap(command) => command.execute(),
             Self::Top(command) => command.execute(),
             Self::Sql(command) => command.execute(),
+            Self::Explain(command) => command.execute(),
             Self::Replay(command) => command.execute(),
             Self::Demo(command) => command.execute(),
             Self::Schema(command) => command.execute(),

@@ -7,6 +7,7 @@ pub mod closed;
 pub mod cluster;
 pub mod control;
 mod echoes;
+pub mod explain;
 pub mod json_out;
 pub mod kinds;
 pub mod live;
@@ -14,7 +15,7 @@ pub mod mqtt_settings;
 pub mod panics;
 pub mod project;
 pub mod publish;
-mod replay;
+pub mod replay;
 pub mod topic;
 
 pub use batch::{BatchOptions, BatchReport, run_batch};

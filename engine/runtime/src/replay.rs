@@ -9,11 +9,13 @@ use crate::live::errors::SystemErrors;
 use crate::live::outlets;
 use crate::project::Project;
 use crate::publish::{Publication, Publisher, What};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
 use jarvis_log::Tick;
 use std::collections::{BTreeMap, HashMap};
 
 /// Something that a sink would tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// µs since the epoch.
     pub time: u64,
@@ -25,12 +27,16 @@ pub struct Decision {
     pub id: Option<String>,
     /// JSON.
     pub row: String,
+    /// The row; where an event clears, its identity.
+    pub values: RecordBatch,
 }
 
 /// What one sink tells.
 struct Teller {
     name: String,
     publisher: Publisher,
+    /// The columns of an event's identity; `None`: all.
+    identity: Option<Vec<usize>>,
     row: JsonRow,
 }
 
@@ -58,8 +64,9 @@ impl Replay {
             let mut here = vec![];
             for name in outlet.sinks {
                 let Some(sink) = plans.remove(&name) else { continue };
+                let identity = sink.plan.publish.identity.clone();
                 let publisher = Publisher::new(sink.plan.publish, &sink.spec.schema)?;
-                here.push(Teller { name, publisher, row: JsonRow::new(&sink.spec.schema)? });
+                here.push(Teller { name, publisher, identity, row: JsonRow::new(&sink.spec.schema)? });
             }
             tellers.push(here);
         }
@@ -81,7 +88,7 @@ impl Replay {
             let batch = ClosedBatch::of(&closed.delta);
             for teller in &mut self.tellers[closed.output] {
                 let told = teller.publisher.next(&batch)?;
-                decisions.extend(teller.decisions(&told));
+                decisions.extend(teller.decisions(&told)?);
             }
         }
         // What one sink tells at one time has its order.
@@ -92,34 +99,35 @@ impl Replay {
 
 impl Teller {
     /// Copies of a row that change at one time are one decision, however many workers found them.
-    fn decisions(&self, told: &[Publication]) -> Vec<Decision> {
+    fn decisions(&self, told: &[Publication]) -> Result<Vec<Decision>, ArrowError> {
         let mut decisions = vec![];
-        let mut changes: BTreeMap<(u64, bool, String), i64> = BTreeMap::new();
+        let mut changes: BTreeMap<(u64, bool, String), (i64, RecordBatch)> = BTreeMap::new();
         for told in told {
             let mut row = vec![];
             self.row.write(&told.rows, told.row, &[], &mut row);
             let row = String::from_utf8_lossy(&row).into_owned();
+            let values = told.rows.slice(told.row, 1);
             let what = match told.what {
                 What::Raised => "raised",
                 What::Cleared => "cleared",
                 What::Put => "put",
                 What::Remove => "removed",
                 What::Change(diff) => {
-                    *changes.entry((told.time, diff > 0, row)).or_default() += diff;
+                    changes.entry((told.time, diff > 0, row)).or_insert((0, values)).0 += diff;
                     continue;
                 }
             };
+            let values = match (told.what, &self.identity) {
+                (What::Cleared, Some(identity)) => values.project(identity)?,
+                _ => values,
+            };
             let (sink, what, id) = (self.name.clone(), what.to_owned(), told.id.clone());
-            decisions.push(Decision { time: told.time, sink, what, id, row });
+            decisions.push(Decision { time: told.time, sink, what, id, row, values });
         }
-        let change = |((time, _, row), diff): ((u64, bool, String), i64)| Decision {
-            time,
-            sink: self.name.clone(),
-            what: format!("{diff:+}"),
-            id: None,
-            row,
-        };
-        decisions.extend(changes.into_iter().map(change));
-        decisions
+        for ((time, _, row), (diff, values)) in changes {
+            let (sink, what) = (self.name.clone(), format!("{diff:+}"));
+            decisions.push(Decision { time, sink, what, id: None, row, values });
+        }
+        Ok(decisions)
     }
 }

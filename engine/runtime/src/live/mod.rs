@@ -15,7 +15,7 @@ mod journal;
 mod recovery;
 mod reload;
 mod states;
-mod views;
+pub(crate) mod views;
 
 pub(crate) use reload::outlets;
 
