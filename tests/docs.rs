@@ -177,6 +177,11 @@ fn writing_pipelines() {
 }
 
 #[test]
+fn log() {
+    Page::lay_out("docs/log.md").run_commands();
+}
+
+#[test]
 fn sql() {
     let page = Page::lay_out("docs/sql.md");
     page.run_pipelines();

@@ -72,7 +72,7 @@ pub fn explain(
         .filter_map(|f| moment.content[&root].schema().index_of(f.name()).ok())
         .collect();
     let rows = moment.matching(root, &places, wanted, &(0..wanted.num_columns()).collect::<Vec<_>>())?;
-    rows.into_iter().take(TOLD).map(|row| moment.reason(root, row)).collect()
+    rows.into_iter().take(TOLD).map(|row| moment.reason(root, row, "")).collect()
 }
 
 /// The rows of all steps that a view rests on, at one time.
@@ -131,9 +131,16 @@ impl Moment {
         Ok(Moment { graph, content, entered })
     }
 
-    fn reason(&self, node: NodeId, row: usize) -> anyhow::Result<Reason> {
+    /// A row, and what it rests on; `within` is the operator that asks.
+    fn reason(&self, node: NodeId, row: usize, within: &str) -> anyhow::Result<Reason> {
         let here = &self.graph.nodes[node];
         let mut because = self.because(node, row)?;
+        // Within an operator, a step that only keeps or computes has nothing to say.
+        if let (Op::Map { .. } | Op::Temporal { .. } | Op::Union { .. }, [(before, row)]) = (&here.op, because.as_slice())
+            && here.owner == within
+        {
+            return self.reason(*before, *row, within);
+        }
         let more = because.len().saturating_sub(TOLD);
         because.truncate(TOLD);
         let content = &self.content[&node];
@@ -156,15 +163,8 @@ impl Moment {
             reason.entered = self.entered(&reason.stream, content, row, &own)?;
             return Ok(reason);
         }
-        reason.because = because.into_iter().map(|(node, row)| self.reason(node, row)).collect::<Result<_, _>>()?;
-        // A step that hands a row on as it is has nothing to say.
-        if let [only] = reason.because.as_slice()
-            && only.row.get() == reason.row.get()
-            && only.stream == reason.stream
-            && reason.more == 0
-        {
-            return Ok(reason.because.remove(0));
-        }
+        let reasons = because.into_iter().map(|(node, row)| self.reason(node, row, &here.owner));
+        reason.because = reasons.collect::<Result<_, _>>()?;
         Ok(reason)
     }
 
