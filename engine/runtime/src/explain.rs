@@ -136,7 +136,8 @@ impl Moment {
         let here = &self.graph.nodes[node];
         let mut because = self.because(node, row)?;
         // Within an operator, a step that only keeps or computes has nothing to say.
-        if let (Op::Map { .. } | Op::Temporal { .. } | Op::Union { .. }, [(before, row)]) = (&here.op, because.as_slice())
+        if let (Op::Map { .. } | Op::Temporal { .. } | Op::Union { .. }, [(before, row)]) =
+            (&here.op, because.as_slice())
             && here.owner == within
         {
             return self.reason(*before, *row, within);
