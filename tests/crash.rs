@@ -7,9 +7,9 @@ use common::{Folder, Instance, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Windows, a count of everything, the newest row per key, an alarm that comes and goes.
+/// A count of everything, the newest row per key, alarms that come and go with rows and with the clock.
 const SHOP: &str = r#"
 pipeline: shop
 sources:
@@ -22,12 +22,20 @@ sources:
     schema: { tool: utf8, hot: bool, n: int64 }
     key: [tool]
     retain: forever
+  pulse:
+    mqtt: { topic: "shop/{tool}/pulse" }
+    schema: { tool: utf8, at: timestamp }
+    time: at
+    retain: 400ms
 operators:
+  alive: { sql: "SELECT tool FROM pulse WHERE at > now() - INTERVAL '200 milliseconds' GROUP BY tool" }
   totals: { sql: "SELECT tool, count(*) AS n, sum(n) AS total FROM reading GROUP BY tool" }
   hot: { sql: "SELECT tool FROM state WHERE hot" }
   each: { sql: "SELECT tool, n FROM reading" }
 sinks:
   alarms: { from: hot, mqtt: { topic: "out/alarm/{tool}", as: events, clear: true } }
+  living: { from: alive, mqtt: { topic: "out/alive/{tool}", as: events, clear: true } }
+  pulses: { from: alive, mqtt: { topic: "out/pulse/{tool}", as: state, key: [tool] } }
   told: { from: totals, mqtt: { topic: "out/total/{tool}", as: state, key: [tool] } }
   kept: { from: each, lineage: {} }
 "#;
@@ -64,7 +72,7 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
     let (instance, expected) = std::thread::scope(|scope| {
         let mut instance = run(&folder, &broker);
         instance.address();
-        broker.wait_for_subscriptions(2);
+        broker.wait_for_subscriptions(3);
         let publishing = scope.spawn(|| {
             let (mut n, mut totals, mut hot) = (0_i64, BTreeMap::<String, (i64, i64)>::new(), BTreeMap::new());
             while !stopped.load(Ordering::SeqCst) {
@@ -82,6 +90,9 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
                     }
                     n += 1;
                 }
+                // One tool after the other is alive for a while.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+                some.push((format!("shop/t{}/pulse", now / 700 % 3), format!("{{\"at\":{now}}}")));
                 publish(broker.port, &some);
             }
             let totals =
@@ -100,6 +111,7 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
     });
     settles(&expected.0, || rows(&folder, &instance, "shop.totals"));
     settles(&expected.1, || rows(&folder, &instance, "shop.hot"));
+    settles(&BTreeSet::new(), || rows(&folder, &instance, "shop.alive"));
     assert!(instance.terminate().success());
 
     // It was killed while it made the log smaller, too.
@@ -111,12 +123,15 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
     let mut events: BTreeMap<String, Value> = BTreeMap::new();
     let mut order: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for (topic, payload) in alarms.messages() {
-        let Some(tool) = topic.strip_prefix("out/alarm/") else { continue };
+        let Some(about) = topic.strip_prefix("out/") else { continue };
+        if !about.starts_with("alarm/") && !about.starts_with("alive/") {
+            continue;
+        }
         let event: Value = serde_json::from_str(&payload).unwrap();
         let id = event["id"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned();
         match events.insert(id, event.clone()) {
             Some(before) => assert_eq!(before, event),
-            None => order.entry(tool.to_owned()).or_default().push(event["event"] == "raised"),
+            None => order.entry(about.to_owned()).or_default().push(event["event"] == "raised"),
         }
     }
     assert!(!events.is_empty());
@@ -128,14 +143,22 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
     assert!(once.stdout == twice.stdout, "two workers decide otherwise");
     let decided = text(&once.stdout);
     let decided = decided.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let decided: BTreeSet<String> =
-        decided.filter(|d| d["sink"] == "shop.alarms").map(|d| d["id"].as_str().unwrap().to_owned()).collect();
+    let decided: BTreeSet<String> = decided
+        .filter(|d| d["sink"] == "shop.alarms" || d["sink"] == "shop.living")
+        .map(|d| d["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(decided, events.keys().cloned().collect::<BTreeSet<_>>());
-    for (tool, raised) in order {
+    for (about, raised) in order {
         // Raised and cleared take turns: nothing is left out, nothing is told under another id.
-        assert!(raised.iter().enumerate().all(|(i, raised)| *raised == (i % 2 == 0)), "{tool}: {raised:?}");
-        assert_eq!(raised.last() == Some(&true), expected.1.iter().any(|row| row.contains(&tool)), "{tool}");
+        assert!(raised.iter().enumerate().all(|(i, raised)| *raised == (i % 2 == 0)), "{about}: {raised:?}");
+        let is_hot = |tool: &str| expected.1.iter().any(|row| row.contains(tool));
+        let stands = about.strip_prefix("alarm/").is_some_and(is_hot);
+        assert_eq!(raised.last() == Some(&true), stands, "{about}");
     }
+    // The last word on each topic is the last state: nobody is alive any more.
+    let mut states: BTreeMap<String, String> = BTreeMap::new();
+    states.extend(alarms.messages().into_iter().filter(|(topic, _)| topic.starts_with("out/pulse/")));
+    assert!(!states.is_empty() && states.values().all(String::is_empty), "{states:?}");
     // The lineage holds each row once, of the view as of what came in.
     let count = |table: &str| {
         let sql = format!("SELECT sum(_diff) AS n FROM lineage.shop.{table}");

@@ -23,7 +23,7 @@ pub fn past(data: &Path) -> anyhow::Result<Past> {
         anyhow::bail!("nothing was kept in {}: run pipelines with --data {}", data.display(), data.display());
     }
     let stretches = archive.stretches(until)?.into();
-    Ok(Past { archive, log, stretches, until, ticks: VecDeque::new(), recent: None })
+    Ok(Past { archive, log, stretches, until, ticks: VecDeque::new(), recent: None, last: None })
 }
 
 /// The ticks of a data folder.
@@ -36,6 +36,8 @@ pub struct Past {
     until: u64,
     ticks: VecDeque<Tick>,
     recent: Option<Box<dyn Iterator<Item = Result<Tick, jarvis_log::LogError>>>>,
+    /// The time of the last tick.
+    last: Option<u64>,
 }
 
 impl Past {
@@ -48,19 +50,36 @@ impl Past {
                 self.ticks = self.archive.ticks(lower, upper)?;
                 continue;
             }
-            let recent = match &mut self.recent {
-                Some(recent) => recent,
-                None => self.recent.insert(Box::new(ticks(&self.log, self.until.saturating_sub(1))?)),
-            };
-            return Ok(recent.next().transpose()?);
+            if let Some(recent) = &mut self.recent {
+                return Ok(recent.next().transpose()?);
+            }
+            // A run that goes on may have moved ticks from the log to the archive meanwhile.
+            let recent = ticks(&self.log, self.until.saturating_sub(1))?;
+            let until = self.archive.until()?;
+            if until == self.until {
+                self.recent = Some(Box::new(recent));
+            } else {
+                let new = self.archive.stretches(until)?.into_iter().filter(|(_, upper)| *upper > self.until);
+                self.stretches.extend(new);
+                self.until = until;
+            }
         }
+    }
+    /// Every tick says which was before it.
+    fn check(&mut self, tick: &Tick) -> anyhow::Result<()> {
+        let last = self.last.replace(tick.time);
+        if let Some(last) = last.filter(|last| *last != tick.previous) {
+            anyhow::bail!("ticks are missing between {last} and {} (µs): part of the history was removed", tick.time);
+        }
+        Ok(())
     }
 }
 
 impl Iterator for Past {
     type Item = anyhow::Result<Tick>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_tick().transpose()
+        let tick = self.next_tick().transpose()?;
+        Some(tick.and_then(|tick| self.check(&tick).map(|()| tick)))
     }
 }
 

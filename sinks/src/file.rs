@@ -106,7 +106,7 @@ impl SinkKind for File {
         let driver = OnThread::new(move || {
             Ok(match publisher.publish().mode {
                 As::Changes => Box::new(changes::Changes::open(&place, &schema)?) as _,
-                As::Events => Box::new(events::Events::open(&place, &schema, publisher)?) as _,
+                As::Events => Box::new(events::Events::open(place, &schema, publisher)?) as _,
                 As::State => Box::new(table::Table::open(place, &schema)?) as _,
             })
         });

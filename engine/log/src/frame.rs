@@ -97,6 +97,11 @@ impl Frames {
     pub fn path(&self) -> &Path {
         &self.path
     }
+    /// Whether the file is longer than it was when it was opened.
+    pub fn has_grown(&self) -> Result<bool, LogError> {
+        let length = self.file.get_ref().metadata().map_err(file_error(&self.path))?.len();
+        Ok(length > self.length)
+    }
     /// Where the next frame begins.
     pub fn at(&self) -> u64 {
         self.at

@@ -95,7 +95,9 @@ impl Entries {
                 Next::End => self.open = None,
                 Next::Torn(reason) if self.files.is_empty() => {
                     let (path, at) = (frames.path().to_owned(), frames.at());
-                    if was_durable(&path, at, self.last)? {
+                    // One who writes goes on meanwhile: for this reader the log ends here.
+                    let is_growing = !self.repair && frames.has_grown()?;
+                    if !is_growing && was_durable(&path, at, self.last)? {
                         return Err(frames.damaged(reason));
                     }
                     self.open = None;

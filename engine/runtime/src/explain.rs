@@ -100,6 +100,9 @@ impl Moment {
         let codecs: HashMap<&str, Codec> = project
             .sources
             .iter()
+            .filter(|s| {
+                nodes.iter().any(|n| matches!(graph.nodes[*n].op, Op::Input(i) if graph.inputs[i].name == s.spec.name))
+            })
             .map(|s| Ok((s.spec.name.as_str(), Codec::new(s.spec.schema.clone())?)))
             .collect::<Result<_, arrow::error::ArrowError>>()?;
         let mut entered: HashMap<String, HashMap<Row, u64>> = HashMap::new();

@@ -16,7 +16,7 @@ use jarvis_runtime::topic::TopicTemplate;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A packet is a little longer than its topic and its payload.
 const LONGEST_MESSAGE: usize = LONGEST_PACKET - 16;
@@ -39,6 +39,14 @@ pub(super) struct MqttDriver {
     link: Option<Link>,
     /// The broker has everything before this time, µs.
     delivered: Arc<AtomicU64>,
+    /// The run goes on from a log.
+    goes_on: bool,
+}
+
+/// How long ago a time in µs was.
+fn age(time: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_micros(time))
 }
 
 impl MqttDriver {
@@ -52,6 +60,7 @@ impl MqttDriver {
             sending,
             link: None,
             delivered: Arc::default(),
+            goes_on: false,
         })
     }
 
@@ -86,7 +95,10 @@ impl MqttDriver {
         if topic.len() + payload.len() > LONGEST_MESSAGE {
             return Err(format!("its {} bytes are more than MQTT allows ({LONGEST_MESSAGE})", payload.len()));
         }
-        let expires = self.ttl.filter(|_| p.what == What::Raised).and_then(|ttl| now.checked_add(ttl));
+        let ttl = self.ttl.filter(|_| p.what == What::Raised);
+        // What is told after a restart may be old already.
+        let age = if self.goes_on { age(p.time) } else { Duration::ZERO };
+        let expires = ttl.and_then(|ttl| now.checked_add(ttl.saturating_sub(age)));
         Ok(Message { topic, payload: payload.into(), retain: self.sending.retain, expires })
     }
 
@@ -140,6 +152,7 @@ impl SinkDriver for MqttDriver {
     }
 
     fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
+        self.goes_on = true;
         Box::pin(async move { Ok(self.publisher.restore_bytes(snapshot)?) })
     }
 

@@ -71,7 +71,7 @@ fn checkpoint(
     let mut checkpoint = Checkpointing::new(folder.clone(), upto, &state)?;
     let (time, previous) = last;
     let mut last = Tick { time, previous, ..Tick::default() };
-    for tick in counting.ticks(upto).chain(later) {
+    for tick in counting.ticks(told).chain(later) {
         if tick.time == last.time { last = tick } else { checkpoint.tick(&tick)? }
     }
     checkpoint.tick(&Tick { marks, delivered, ..last })?;
@@ -113,6 +113,10 @@ impl Counting {
                 });
                 ticks.entry(time).or_default().extend(batches);
             }
+        }
+        // The state speaks of this tick, whether or not something of it still counts.
+        if self.previous.contains_key(&now) {
+            ticks.entry(now).or_default();
         }
         let previous = self.previous;
         ticks.into_iter().map(move |(time, mut batches)| {

@@ -86,6 +86,8 @@ pub(super) struct Conductor {
     /// `None`: the run keeps nothing.
     pub journal: Option<Journal>,
     pub states: StateUnderWay,
+    /// Of the graph that runs.
+    pub fingerprint: String,
 }
 
 pub(super) fn now() -> u64 {
@@ -98,6 +100,7 @@ impl Conductor {
         let (fatal, failures) = mpsc::unbounded_channel();
         let (graph, outlets) = super::reload::outlets(&project);
         let echoes = Echoes::of(&graph);
+        let fingerprint = super::reload::fingerprint(&graph);
         let log = options.data.as_deref().map(super::recovery::open).transpose()?;
         let cluster = Cluster::start(graph, options.workers)?;
         let mut conductor = Conductor {
@@ -120,6 +123,7 @@ impl Conductor {
             stopping,
             journal: None,
             states: StateUnderWay::default(),
+            fingerprint,
         };
         let tables = match log {
             None => conductor.install(project, HashMap::new())?,
@@ -233,9 +237,9 @@ impl Conductor {
         rows: &mut [Vec<Rows>],
         entering: &mut Entering,
     ) {
-        entering.safe.extend(arrival.on_safe.take());
-        // A source that a reload has removed may still have something under way.
+        // A source that a reload has removed may still have something under way, which is not acknowledged.
         let Some(entry) = self.sources.get_mut(&number) else { return };
+        entering.safe.extend(arrival.on_safe.take());
         metrics::counter!("jarvis_bytes_in_total", "stream" => entry.name.clone()).increment(arrival.decoded.bytes);
         let taken = entry.gate.take(&mut arrival, time, &mut entry.place);
         entry.newest = entry.newest.max(taken.newest);

@@ -76,12 +76,36 @@ pub(super) async fn give(
     failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
 ) -> anyhow::Result<()> {
     let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
+    patiently(sink.send(ClosedBatch::of(delta)), name, stopping, failures).await
+}
+
+/// Tells a sink of changes that it delivered before a restart, with the patience of [`give`].
+///
+/// # Errors
+/// As [`give`].
+pub(super) async fn recall(
+    sinks: &HashMap<String, (String, SinkTask)>,
+    name: &str,
+    delta: &Delta,
+    stopping: &Stopping,
+    failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
+) -> anyhow::Result<()> {
+    let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
+    patiently(sink.recall(ClosedBatch::of(delta)), name, stopping, failures).await
+}
+
+async fn patiently(
+    handing: impl Future<Output = bool>,
+    sink: &str,
+    stopping: &Stopping,
+    failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
+) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         // False: the sink has failed, and its error is on the way.
-        _ = sink.send(ClosedBatch::of(delta)) => Ok(()),
+        _ = handing => Ok(()),
         Some(error) = failures.recv() => Err(error),
-        () = out_of_patience(stopping.clone()) => bail!(unfinished(name)),
+        () = out_of_patience(stopping.clone()) => bail!(unfinished(sink)),
     }
 }
 

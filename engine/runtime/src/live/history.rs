@@ -46,6 +46,12 @@ impl History {
         let rows = Codec::new(schema.clone()).expect("planning refuses columns that cannot be encoded");
         History::Newest { key: key.to_vec(), keys, rows, newest: HashMap::new() }
     }
+    /// From now on rows count so long.
+    pub fn keep_for(&mut self, longer: Option<Duration>) {
+        if let History::Rows { retain, .. } = self {
+            *retain = longer;
+        }
+    }
     pub fn add(&mut self, delta: &Delta, place: u64) {
         match self {
             History::Rows { batches, retain, time } => {

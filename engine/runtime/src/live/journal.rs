@@ -65,6 +65,10 @@ impl Journal {
         }
         marks.push_back(mark);
     }
+    /// What the log already says about the sinks.
+    pub fn knows_delivered(&mut self, delivered: HashMap<String, u64>) {
+        self.delivered = delivered;
+    }
     /// Logs a tick. `delivered` says up to when each sink has delivered.
     pub fn append(
         &mut self,
@@ -76,7 +80,7 @@ impl Journal {
         let marks: Vec<Mark> = notes.into_iter().map(|(stream, note)| mark(stream, note)).collect();
         marks.iter().cloned().for_each(|m| self.remember(m));
         let delivered: BTreeMap<String, u64> =
-            delivered.filter(|(sink, until)| self.delivered.get(sink) != Some(until)).collect();
+            delivered.filter(|(sink, until)| *until > self.delivered(sink)).collect();
         self.delivered.extend(delivered.iter().map(|(sink, until)| (sink.clone(), *until)));
         if !safe.is_empty() {
             let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -94,6 +98,10 @@ impl Journal {
     }
     pub fn writer(&self) -> &Writer {
         &self.writer
+    }
+    /// Up to when each sink has delivered.
+    pub fn all_delivered(&self) -> BTreeMap<String, u64> {
+        self.delivered.iter().map(|(sink, until)| (sink.clone(), *until)).collect()
     }
     /// The marks that still matter.
     pub fn marks(&self) -> Vec<Mark> {

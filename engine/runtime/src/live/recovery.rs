@@ -7,7 +7,7 @@
 
 use super::LiveOptions;
 use super::conductor::Conductor;
-use super::ending::give;
+use super::ending::{give, recall};
 use super::history::History;
 use super::journal::{Journal, note};
 use super::states::Sinks;
@@ -59,7 +59,10 @@ impl Overview {
                 Entry::State(state) => overview.state = Some(state),
                 Entry::Tick(tick) => {
                     overview.last = tick.time;
-                    overview.delivered.extend(tick.delivered);
+                    for (sink, until) in tick.delivered {
+                        let known = overview.delivered.entry(sink).or_default();
+                        *known = until.max(*known);
+                    }
                     for mark in tick.marks {
                         let marks = overview.marks.entry(mark.stream.clone()).or_default();
                         marks.retain(|m| m.first + m.count > mark.done);
@@ -128,6 +131,7 @@ impl Conductor {
         let options = Options { sync, segment: Options::default().segment.min(compact) };
         let mut journal = Journal::start(folder.clone(), lock, last, options, self.fatal.clone())?;
         marks.values().flatten().cloned().for_each(|mark| journal.remember(mark));
+        journal.knows_delivered(delivered.clone());
         self.journal = Some(journal);
 
         let Project { pipelines, compiled, sources, sinks, .. } = project;
@@ -141,6 +145,10 @@ impl Conductor {
         let mut gathered = Gathered::new(&sources);
         let since = state.as_ref().map_or(0, |s| s.time);
         let mut told = state.map(Sinks::of).transpose()?;
+        let known = match &told {
+            Some(told) => self.known(told, delivered),
+            None => HashMap::new(),
+        };
         let mut ticks = 0_u64;
         for entry in read(&folder, false)? {
             let Entry::Tick(tick) = entry? else { continue };
@@ -149,14 +157,16 @@ impl Conductor {
             if phase == Phase::Following
                 && let Some(told) = told.take()
             {
-                self.go_on_from(told).await?;
+                self.go_on_from(told, since).await?;
             }
-            self.run_again(tick, phase, &entrances, &delivered, &mut gathered).await?;
-        }
-        if let Some(told) = told {
-            self.go_on_from(told).await?;
+            self.run_again(tick, phase, &entrances, &known, &mut gathered).await?;
         }
         self.last = last;
+        if let Some(told) = told {
+            // No tick follows, so that the difference has a time of its own.
+            self.last += 1;
+            self.go_on_from(told, self.last).await?;
+        }
         self.tell_forgetful().await?;
         if ticks > 0 {
             tracing::info!(ticks, took = ?begun.elapsed(), "went on from the log");
@@ -165,10 +175,31 @@ impl Conductor {
         self.install_sources(&pipelines, &compiled.graph, sources, restored)
     }
 
-    /// Fills a changed graph from the log.
-    pub(super) fn refill_from_log(&mut self, entrances: &HashMap<String, Entrance>) -> anyhow::Result<()> {
-        let Some(journal) = &self.journal else { return Ok(()) };
+    /// By sink, up to when what the ticks bring forth is known to be delivered: as long as the graph and the sink are the
+    /// ones that delivered it. Otherwise it is given again; what is the same has the same ids.
+    fn known(&self, told: &Sinks, delivered: HashMap<String, u64>) -> HashMap<String, u64> {
+        let is_same = |sink: &str| {
+            let before = told.sinks.get(sink).map(|s| &s.fingerprint);
+            before.is_some() && before == self.sinks.get(sink).map(|(_, task)| &task.fingerprint)
+        };
+        delivered.into_iter().filter(|(sink, _)| told.graph == self.fingerprint && is_same(sink)).collect()
+    }
+
+    /// Fills a changed graph from the log; returns what sources that are started anew must know.
+    pub(super) fn refill_from_log(
+        &mut self,
+        entrances: &HashMap<String, Entrance>,
+        sources: &[PlannedSource],
+    ) -> anyhow::Result<HashMap<String, Restored>> {
+        let mut gathered = Gathered::new(sources);
+        // It takes files away.
+        self.states.wait_for_compaction();
+        let Some(journal) = &self.journal else { return Ok(HashMap::new()) };
         journal.writer().flush()?;
+        let mut marks: BTreeMap<String, Vec<Mark>> = BTreeMap::new();
+        for mark in journal.marks() {
+            marks.entry(mark.stream.clone()).or_default().push(mark);
+        }
         let folder = journal.writer().folder().clone();
         let errors_before = self.errors.begin_anew();
         let last = std::mem::replace(&mut self.last, 0);
@@ -176,12 +207,13 @@ impl Conductor {
             let Entry::Tick(mut tick) = entry? else { continue };
             // What sources could not read is still known.
             tick.batches.retain(|b| b.stream != ERRORS);
-            for closed in self.enter_again(&tick, entrances, |_, _| {})? {
+            for closed in self.enter_again(&tick, entrances, |stream, rows| gathered.add(stream, rows))? {
                 self.outlets[closed.output].view.apply(&closed.delta.rows, &closed.delta.diffs);
             }
         }
         self.last = last;
-        self.end_refill(errors_before)
+        self.end_refill(errors_before)?;
+        Ok(gathered.restored(sources, marks))
     }
 
     async fn run_again(
@@ -198,11 +230,12 @@ impl Conductor {
                 continue;
             }
             for name in &self.outlets[output].sinks {
-                let Some((_, task)) = self.sinks.get(name).filter(|(_, task)| task.is_lasting) else { continue };
-                let changes = ClosedBatch::of(&delta);
-                if delivered.get(name).is_some_and(|until| changes.upper <= *until) {
-                    // A sink that has failed has told why.
-                    task.recall(changes).await;
+                if !self.sinks.get(name).is_some_and(|(_, task)| task.is_lasting) {
+                    continue;
+                }
+                let upper = ClosedBatch::of(&delta).upper;
+                if delivered.get(name).is_some_and(|until| upper <= *until) {
+                    recall(&self.sinks, name, &delta, &self.stopping, &mut self.failures).await?;
                 } else {
                     give(&self.sinks, name, &delta, &self.stopping, &mut self.failures).await?;
                 }
@@ -222,8 +255,8 @@ impl Conductor {
     }
 
     /// Sinks go on from what they had been told, and are told what the graph says otherwise now.
-    async fn go_on_from(&mut self, told: Sinks) -> anyhow::Result<()> {
-        let Sinks { time, sinks } = told;
+    async fn go_on_from(&mut self, told: Sinks, time: u64) -> anyhow::Result<()> {
+        let Sinks { sinks, .. } = told;
         self.last = self.last.max(time);
         let mut views: HashMap<String, View> = HashMap::new();
         let mut kept = vec![];

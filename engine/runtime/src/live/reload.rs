@@ -21,6 +21,7 @@ use jarvis_dataflow::Delta;
 use jarvis_plan::{Graph, NodeId, Output};
 use jarvis_spec::{Pipeline, Retain};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,13 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
         outlets[at].sinks.push(name.clone());
     }
     (Arc::new(graph), outlets)
+}
+
+/// Tells graphs apart. Another build may give another text to the same graph; then sinks are told some things again.
+pub(super) fn fingerprint(graph: &Graph) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    format!("{graph:?}").hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// What must be equal for a source to go on as it is.
@@ -115,16 +123,18 @@ impl Conductor {
                 keyed: !source.spec.key.is_empty(),
                 stamps_arrival: graph.inputs[input].stamps_arrival,
             };
-            if let Some(kept) = old.remove(&source.spec.name).filter(|e| e.task.fingerprint == fingerprint) {
-                self.sources.insert(kept.task.number, Entry { gate, ..kept });
+            let retain = retention(pipelines, &source.spec.name);
+            let retain = retain.map(|r| r.max(Duration::from_micros(graph.lasts(input))));
+            let (schema, key) = (source.spec.schema.clone(), source.spec.key.clone());
+            let keep = Keep { schema, key, time: source.spec.time, retain };
+            if let Some(mut kept) = old.remove(&source.spec.name).filter(|e| e.task.fingerprint == fingerprint) {
+                kept.history.iter_mut().for_each(|history| history.keep_for(retain));
+                self.sources.insert(kept.task.number, Entry { gate, keep, ..kept });
                 continue;
             }
             let number = self.next_number;
             self.next_number += 1;
             let spec = source.spec.clone();
-            let retain = retention(pipelines, &spec.name);
-            let retain = retain.map(|r| r.max(Duration::from_micros(graph.lasts(input))));
-            let keep = Keep { schema: spec.schema.clone(), key: spec.key.clone(), time: spec.time, retain };
             let before = restored.remove(&spec.name).unwrap_or_default();
             let place = before.place;
             let task = match source.plan {
@@ -190,15 +200,26 @@ impl Conductor {
         let kept: Vec<String> = self.sinks.iter().map(|(n, (_, t))| format!("{n} {}", t.fingerprint)).collect();
         self.echoes = Echoes::of(&graph);
         self.cluster.replace(graph.clone())?;
+        self.fingerprint = fingerprint(&graph);
         self.outlets = outlets;
         let inputs = entrances(&graph, &project.sources);
-        let tables = self.install(project, HashMap::new())?;
-        match &self.journal {
-            None => self.refill()?,
-            Some(_) => self.refill_from_log(&inputs)?,
-        }
+        let tables = match &self.journal {
+            None => {
+                let tables = self.install(project, HashMap::new())?;
+                self.refill()?;
+                tables
+            }
+            Some(_) => {
+                let Project { pipelines, compiled, sources, sinks, .. } = project;
+                self.install_sinks(&pipelines, sinks);
+                let restored = self.refill_from_log(&inputs, &sources)?;
+                self.install_sources(&pipelines, &compiled.graph, sources, restored)?
+            }
+        };
         self.tell_differences(told, &kept).await?;
         self.tick(tables).await?;
+        // One that is under way speaks of the graph that was.
+        self.states.forget();
         self.begin_state();
         Ok(())
     }

@@ -13,6 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+/// When a sink is too far behind to be asked, all are asked again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// What a sink had been told by some tick.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SinkState {
@@ -33,9 +36,12 @@ impl SinkState {
 /// What all sinks had been told by a tick.
 pub(super) struct Sinks {
     pub time: u64,
+    /// The fingerprint of the graph.
+    pub graph: String,
     pub sinks: BTreeMap<String, SinkState>,
 }
 
+const GRAPH: &str = "graph";
 const FINGERPRINT: &str = "fingerprint ";
 const SNAPSHOT: &str = "snapshot ";
 const TOLD: &str = "told ";
@@ -43,8 +49,11 @@ const TOLD: &str = "told ";
 impl Sinks {
     pub fn of(state: State) -> anyhow::Result<Self> {
         let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();
+        let mut graph = String::new();
         for Blob { name, bytes } in state.blobs {
-            if let Some(sink) = name.strip_prefix(FINGERPRINT) {
+            if name == GRAPH {
+                graph = String::from_utf8(bytes)?;
+            } else if let Some(sink) = name.strip_prefix(FINGERPRINT) {
                 sinks.entry(sink.into()).or_default().fingerprint = String::from_utf8(bytes)?;
             } else if let Some(sink) = name.strip_prefix(SNAPSHOT) {
                 sinks.entry(sink.into()).or_default().snapshot = bytes;
@@ -52,7 +61,7 @@ impl Sinks {
                 sinks.entry(sink.into()).or_default().told = bytes;
             }
         }
-        Ok(Sinks { time: state.time, sinks })
+        Ok(Sinks { time: state.time, graph, sinks })
     }
     fn state(self) -> State {
         let blob = |kind: &str, sink: &str, bytes| Blob { name: format!("{kind}{sink}"), bytes };
@@ -63,7 +72,8 @@ impl Sinks {
                 blob(TOLD, &name, s.told),
             ]
         });
-        State { time: self.time, blobs: blobs.collect() }
+        let graph = Blob { name: GRAPH.to_owned(), bytes: self.graph.into_bytes() };
+        State { time: self.time, blobs: std::iter::once(graph).chain(blobs).collect() }
     }
 }
 
@@ -71,11 +81,24 @@ impl Sinks {
 #[derive(Default)]
 pub(super) struct StateUnderWay {
     waiting: Option<Waiting>,
-    /// When the last one was begun.
-    begun: Option<Instant>,
+    /// When the next one is to be begun; `None`: now.
+    due: Option<Instant>,
     compaction: Option<JoinHandle<u64>>,
     /// The size of the last checkpoint.
     size: u64,
+}
+
+impl StateUnderWay {
+    /// Leaves the one that is under way.
+    pub fn forget(&mut self) {
+        self.waiting = None;
+    }
+    pub fn wait_for_compaction(&mut self) {
+        if let Some(compaction) = self.compaction.take() {
+            // A panic there has been told by its hook.
+            self.size = compaction.join().unwrap_or(0);
+        }
+    }
 }
 
 struct Waiting {
@@ -89,8 +112,9 @@ impl Conductor {
         if self.journal.is_none() || self.states.waiting.is_some() {
             return;
         }
-        self.states.begun = Some(Instant::now());
-        let mut waiting = Waiting { sinks: Sinks { time: self.last, sinks: BTreeMap::new() }, asked: HashMap::new() };
+        self.states.due = Some(Instant::now() + RETRY.min(self.options.checkpoint));
+        let sinks = Sinks { time: self.last, graph: self.fingerprint.clone(), sinks: BTreeMap::new() };
+        let mut waiting = Waiting { sinks, asked: HashMap::new() };
         for outlet in &self.outlets {
             for name in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(name).filter(|(_, t)| t.is_lasting) else { continue };
@@ -101,6 +125,7 @@ impl Conductor {
                 waiting.asked.insert(name.clone(), answer);
             }
         }
+        self.states.due = Some(Instant::now() + self.options.checkpoint);
         self.states.waiting = Some(waiting);
     }
 
@@ -109,12 +134,11 @@ impl Conductor {
         if self.journal.is_none() {
             return Ok(());
         }
-        if let Some(compaction) = self.states.compaction.take_if(|c| c.is_finished()) {
-            // A panic there has been told by its hook.
-            self.states.size = compaction.join().unwrap_or(0);
+        if self.states.compaction.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.states.wait_for_compaction();
         }
         match &mut self.states.waiting {
-            None if self.states.begun.is_none_or(|b| b.elapsed() >= self.options.checkpoint) => self.begin_state(),
+            None if self.states.due.is_none_or(|due| due <= Instant::now()) => self.begin_state(),
             None => {}
             Some(waiting) => {
                 let Waiting { sinks, asked } = waiting;
@@ -173,7 +197,7 @@ impl Conductor {
             journal.writer().begin_checkpoint(self.last)?;
             let (folder, last, marks) = (journal.writer().folder().clone(), self.last, journal.marks());
             let keeps = self.sources.values().map(|e| (e.name.clone(), e.keep.clone())).collect();
-            let delivered = self.sinks.iter().map(|(name, (_, task))| (name.clone(), task.delivered())).collect();
+            let delivered = journal.all_delivered();
             let archive = self.options.archive.clone();
             let work = move || compaction::compact(&folder, last, &keeps, marks, delivered, archive.as_deref());
             self.states.compaction = Some(std::thread::Builder::new().name("compaction".into()).spawn(work)?);
