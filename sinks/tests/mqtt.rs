@@ -180,6 +180,7 @@ async fn state_is_kept_by_the_broker_until_it_goes() {
     driver.open().await.unwrap();
     driver.write(&batch(&[(1, "t0", 1, 1), (1, "t1", 2, 1), (1, "t1", 5, 1), (1, "t2", 3, 1)])).await.unwrap();
     driver.write(&batch(&[(2, "t0", 1, -1), (2, "t1", 5, -1), (2, "t2", 3, -1), (2, "t2", 4, 1)])).await.unwrap();
+    driver.flush().await.unwrap();
     let kept = Listener::retained(broker.port, Duration::from_millis(300)).await;
     let expected = [("state/t1", r#"{"tool":"t1","over":2}"#), ("state/t2", r#"{"tool":"t2","over":4}"#)];
     let expected = expected.map(|(topic, row)| (topic.to_owned(), serde_json::from_str(row).unwrap()));
