@@ -10,15 +10,16 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(clap::Args)]
 pub struct Replay {
     #[command(flatten)]
     project: ProjectArguments,
     /// The folder that a run has kept its inputs in
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// From when on decisions are shown, as 2026-11-22T08:30:00Z [default: from the beginning]
+    /// From when on decisions are shown: 2026-11-22T08:30:00Z, or 10m for ten minutes ago [default: from the beginning]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<u64>,
     /// Until when, not included [default: to the end]
@@ -37,9 +38,13 @@ pub struct Replay {
 
 /// µs since the epoch.
 fn moment(text: &str) -> Result<u64, String> {
+    if let Ok(ago) = jarvis_spec::duration::parse(text) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        return Ok(now.saturating_sub(ago).as_micros() as u64);
+    }
     let read: Result<jiff::Timestamp, _> = text.parse();
-    let micros = read.map_err(|_| "write a time as 2026-11-22T08:30:00Z".to_owned())?.as_microsecond();
-    u64::try_from(micros).map_err(|_| "the time lies before 1970".to_owned())
+    let micros = read.map_err(|_| "write a time as 2026-11-22T08:30:00Z, or as 10m: so long ago".to_owned())?;
+    u64::try_from(micros.as_microsecond()).map_err(|_| "the time lies before 1970".to_owned())
 }
 
 impl Replay {
@@ -145,4 +150,20 @@ fn differences(decided: Vec<Decision>, otherwise: Vec<Decision>) -> Vec<(&'stati
     }
     found.extend(before.into_values().flatten().map(|decision| ("gone", decision, None)));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_times_or_so_long_ago() {
+        assert_eq!(moment("1970-01-01T00:00:01.5Z"), Ok(1_500_000));
+        assert_eq!(moment("1970-01-01T01:00:00+01:00"), Ok(0));
+        let hour = moment("2h").unwrap().abs_diff(moment("1h").unwrap());
+        assert!(hour.abs_diff(3_600_000_000) < 60_000_000, "{hour}");
+        for wrong in ["", "yesterday", "1969-01-01T00:00:00Z", "2026-11-22"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -64,10 +64,45 @@ fn is_awaited(request: &Control) -> bool {
     }
 }
 
+/// Changes on their way to a sink.
+pub(super) enum Handing {
+    /// To be told.
+    New(ClosedBatch),
+    /// Delivered before a restart: to be taken note of.
+    Known(ClosedBatch),
+}
+
 /// Hands changes to a sink. Waits while it takes none, but not for ever once the run is to end.
 ///
 /// # Errors
 /// The sink took nothing to the end, or something else has ended the run meanwhile.
+pub(super) async fn hand(
+    sinks: &HashMap<String, (String, SinkTask)>,
+    name: &str,
+    changes: Handing,
+    stopping: &Stopping,
+    failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
+) -> anyhow::Result<()> {
+    let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
+    let taken = async {
+        match changes {
+            Handing::New(batch) => sink.send(batch).await,
+            Handing::Known(batch) => sink.recall(batch).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        // False: the sink has failed, and its error is on the way.
+        _ = taken => Ok(()),
+        Some(error) = failures.recv() => Err(error),
+        () = out_of_patience(stopping.clone()) => bail!(unfinished(name)),
+    }
+}
+
+/// Hands new changes to a sink.
+///
+/// # Errors
+/// As [`hand`].
 pub(super) async fn give(
     sinks: &HashMap<String, (String, SinkTask)>,
     name: &str,
@@ -75,38 +110,7 @@ pub(super) async fn give(
     stopping: &Stopping,
     failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
 ) -> anyhow::Result<()> {
-    let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
-    patiently(sink.send(ClosedBatch::of(delta)), name, stopping, failures).await
-}
-
-/// Tells a sink of changes that it delivered before a restart, with the patience of [`give`].
-///
-/// # Errors
-/// As [`give`].
-pub(super) async fn recall(
-    sinks: &HashMap<String, (String, SinkTask)>,
-    name: &str,
-    delta: &Delta,
-    stopping: &Stopping,
-    failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
-) -> anyhow::Result<()> {
-    let Some((_, sink)) = sinks.get(name) else { return Ok(()) };
-    patiently(sink.recall(ClosedBatch::of(delta)), name, stopping, failures).await
-}
-
-async fn patiently(
-    handing: impl Future<Output = bool>,
-    sink: &str,
-    stopping: &Stopping,
-    failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
-) -> anyhow::Result<()> {
-    tokio::select! {
-        biased;
-        // False: the sink has failed, and its error is on the way.
-        _ = handing => Ok(()),
-        Some(error) = failures.recv() => Err(error),
-        () = out_of_patience(stopping.clone()) => bail!(unfinished(sink)),
-    }
+    hand(sinks, name, Handing::New(ClosedBatch::of(delta)), stopping, failures).await
 }
 
 /// One patience for all that is still to be given, however many batches that is.

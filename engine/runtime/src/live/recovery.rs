@@ -7,7 +7,7 @@
 
 use super::LiveOptions;
 use super::conductor::Conductor;
-use super::ending::{give, recall};
+use super::ending::{Handing, give, hand};
 use super::history::History;
 use super::journal::{Journal, note};
 use super::states::Sinks;
@@ -233,12 +233,10 @@ impl Conductor {
                 if !self.sinks.get(name).is_some_and(|(_, task)| task.is_lasting) {
                     continue;
                 }
-                let upper = ClosedBatch::of(&delta).upper;
-                if delivered.get(name).is_some_and(|until| upper <= *until) {
-                    recall(&self.sinks, name, &delta, &self.stopping, &mut self.failures).await?;
-                } else {
-                    give(&self.sinks, name, &delta, &self.stopping, &mut self.failures).await?;
-                }
+                let changes = ClosedBatch::of(&delta);
+                let is_known = delivered.get(name).is_some_and(|until| changes.upper <= *until);
+                let changes = if is_known { Handing::Known(changes) } else { Handing::New(changes) };
+                hand(&self.sinks, name, changes, &self.stopping, &mut self.failures).await?;
             }
         }
         Ok(())
