@@ -245,6 +245,18 @@ fn the_past_is_run_again_through_other_pipelines() {
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["decision"]["id"], id);
     let picture = folder.fine(&["explain", &id, "--data", "data", "pipelines", "--format", "mermaid"]);
     assert!(picture.starts_with("flowchart BT\n") && picture.contains("shop.limits · source"), "{picture}");
+    // The pipeline is the one that ran; and then it is another.
+    let told = folder.jarvis(&["explain", &id, "--data", "data", "pipelines"]);
+    assert!(!text(&told.stderr).contains("edited since"), "{}", text(&told.stderr));
+    folder.write("pipelines/shop.yaml", &format!("# Looked at.\n{}", SHOP.replace("WATCH", "false")));
+    let told = folder.jarvis(&["explain", &id, "--data", "data", "pipelines"]);
+    assert!(text(&told.stderr).contains("shop has been edited since"), "{}", text(&told.stderr));
+    let texts =
+        "SELECT count(*) AS n FROM lineage.system.pipelines WHERE pipeline = 'shop' AND text LIKE '%heat > most%'";
+    assert!(
+        folder.fine(&["sql", texts, "--data", "data", "--format", "json", "--at", "127.0.0.1:1"]).contains("\"n\":1")
+    );
+
     let unknown = folder.jarvis(&["explain", "0123", "--data", "data", "pipelines"]);
     assert!(text(&unknown.stderr).contains("no decision with the id 0123"), "{}", text(&unknown.stderr));
 

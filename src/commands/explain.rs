@@ -1,12 +1,14 @@
 //! `jarvis explain`: why a decision was taken.
 
 use crate::project_arguments::ProjectArguments;
-use crate::{kinds, log};
+use crate::{kinds, log, terminal};
 use anyhow::{Context, bail};
 use jarvis_lineage::past;
 use jarvis_runtime::explain::{Reason, explain};
+use jarvis_runtime::versions::{begun, version};
 use jarvis_runtime::{Decision, Replay};
 use serde_json::json;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -31,16 +33,30 @@ impl Explain {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::quiet();
         let kinds = kinds::all();
-        let Some(decision) = self.decision(Replay::start(self.project.load(&kinds, None)?, 1)?)? else {
+        let (found, ran) = self.decision(Replay::start(self.project.load(&kinds, None)?, 1)?)?;
+        let Some(decision) = found else {
             bail!(
                 "no decision with the id {} comes of what was kept in {}: was it taken by these pipelines, as they are now?",
                 self.id,
                 self.data.display()
             )
         };
-        let reasons = explain(&self.project.load(&kinds, None)?, &decision, past(&self.data)?)?;
+        let project = self.project.load(&kinds, None)?;
+        let reasons = explain(&project, &decision, past(&self.data)?)?;
+        let name = decision.sink.split('.').next().unwrap_or_default();
+        let now = project.pipelines.iter().find(|p| p.name.value == name).map(version);
+        let ran = ran.get(name).cloned();
+        if let (Some(ran), Some(now)) = (&ran, &now)
+            && ran != now
+        {
+            let data = self.data.display();
+            terminal::say(&format!(
+                "note: {name} has been edited since (it was version {ran}, and is {now}): \
+                 jarvis sql \"SELECT text FROM lineage.system.pipelines WHERE version = '{ran}'\" --data {data}"
+            ));
+        }
         let text = match self.format.as_str() {
-            "json" => format!("{:#}\n", json!({ "decision": about(&decision), "because": reasons })),
+            "json" => format!("{:#}\n", json!({ "decision": about(&decision, ran.as_deref()), "because": reasons })),
             "mermaid" => mermaid(&decision, &reasons),
             _ => tree(&decision, &reasons),
         };
@@ -48,14 +64,18 @@ impl Explain {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn decision(&self, mut replay: Replay) -> anyhow::Result<Option<Decision>> {
+    /// The decision, and the versions of the pipelines that ran then.
+    fn decision(&self, mut replay: Replay) -> anyhow::Result<(Option<Decision>, HashMap<String, String>)> {
+        let mut versions = HashMap::new();
         for tick in past(&self.data)? {
-            let found = replay.tick(&tick?)?.into_iter().find(|d| d.id.as_deref() == Some(&self.id));
+            let tick = tick?;
+            versions.extend(begun(&tick));
+            let found = replay.tick(&tick)?.into_iter().find(|d| d.id.as_deref() == Some(&self.id));
             if found.is_some() {
-                return Ok(found);
+                return Ok((found, versions));
             }
         }
-        Ok(None)
+        Ok((None, versions))
     }
 }
 
@@ -63,9 +83,9 @@ fn time(micros: u64) -> String {
     jiff::Timestamp::from_microsecond(micros as i64).map_or_else(|_| micros.to_string(), |t| t.to_string())
 }
 
-fn about(d: &Decision) -> serde_json::Value {
+fn about(d: &Decision, version: Option<&str>) -> serde_json::Value {
     let row = serde_json::from_str::<serde_json::Value>(&d.row).unwrap_or_default();
-    json!({ "id": d.id, "sink": d.sink, "what": d.what, "time": time(d.time), "row": row })
+    json!({ "id": d.id, "sink": d.sink, "what": d.what, "time": time(d.time), "version": version, "row": row })
 }
 
 /// The reasons as a tree of lines.

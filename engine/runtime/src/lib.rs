@@ -17,6 +17,7 @@ pub mod project;
 pub mod publish;
 pub mod replay;
 pub mod topic;
+pub mod versions;
 
 pub use batch::{BatchOptions, BatchReport, run_batch};
 pub use cluster::Cluster;

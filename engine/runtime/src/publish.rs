@@ -18,6 +18,7 @@ mod identity;
 mod snapshot;
 mod state;
 
+pub(crate) use event_id::fingerprint;
 pub use snapshot::{RestoreError, Snapshot};
 
 use crate::closed::ClosedBatch;

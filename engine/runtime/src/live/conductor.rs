@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Rows, TickResult};
 use crate::control::{Control, StreamStatus, Tap};
 use crate::echoes::Echoes;
 use crate::project::Project;
+use crate::versions::texts;
 use anyhow::{Context, anyhow};
 use arrow::datatypes::SchemaRef;
 use jarvis_dataflow::{Delta, StepError};
@@ -86,6 +87,8 @@ pub(super) struct Conductor {
     /// `None`: the run keeps nothing.
     pub journal: Option<Journal>,
     pub states: StateUnderWay,
+    /// The texts of the pipelines, until they are logged.
+    pub texts: Option<Batch>,
     /// Of the graph that runs.
     pub fingerprint: String,
 }
@@ -101,6 +104,7 @@ impl Conductor {
         let (graph, outlets) = super::reload::outlets(&project);
         let echoes = Echoes::of(&graph);
         let fingerprint = super::reload::fingerprint(&graph);
+        let texts = Some(texts(&project.pipelines));
         let log = options.data.as_deref().map(super::recovery::open).transpose()?;
         let cluster = Cluster::start(graph, options.workers)?;
         let mut conductor = Conductor {
@@ -123,6 +127,7 @@ impl Conductor {
             stopping,
             journal: None,
             states: StateUnderWay::default(),
+            texts,
             fingerprint,
         };
         let tables = match log {
@@ -216,6 +221,7 @@ impl Conductor {
         match &mut self.journal {
             // The disk works while the graph does; sinks wait for it.
             Some(journal) => {
+                entering.batches.extend(self.texts.take());
                 let delivered = self.sinks.iter().map(|(name, (_, task))| (name.clone(), task.delivered()));
                 journal.append(time, entering, delivered)?;
             }

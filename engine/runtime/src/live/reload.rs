@@ -16,6 +16,7 @@ use crate::cluster::Rows;
 use crate::echoes::Echoes;
 use crate::kinds::{BoundedSource, Restored, SourcePlan};
 use crate::project::{PlannedSink, PlannedSource, Project};
+use crate::versions::texts;
 use arrow::record_batch::RecordBatch;
 use jarvis_dataflow::Delta;
 use jarvis_plan::{Graph, NodeId, Output};
@@ -201,6 +202,7 @@ impl Conductor {
         self.echoes = Echoes::of(&graph);
         self.cluster.replace(graph.clone())?;
         self.fingerprint = fingerprint(&graph);
+        self.texts = Some(texts(&project.pipelines));
         self.outlets = outlets;
         let inputs = entrances(&graph, &project.sources);
         let tables = match &self.journal {

@@ -19,6 +19,13 @@ impl Fnv1a128 {
     }
 }
 
+/// 32 hex digits for a text, the same on every machine and in every version.
+pub(crate) fn fingerprint(text: &str) -> String {
+    let mut hash = Fnv1a128::new();
+    hash.update(text.as_bytes());
+    format!("{:032x}", hash.0)
+}
+
 /// The id, 32 hex digits, of what happened (`raised`, `cleared`) to an identity, given as JSON text, at a time in µs.
 pub(super) fn event_id(scope: &str, what: &str, identity: &[u8], time: u64) -> String {
     let mut hash = Fnv1a128::new();
