@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
 use jarvis_log::{Batch, Folder, Tick, ticks};
 use jarvis_runtime::Archive;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +25,28 @@ pub(crate) const TICKS: &str = "system.ticks";
 #[derive(Clone, Debug)]
 pub struct InputArchive {
     data: PathBuf,
+}
+
+/// All inputs at one moment. What the archive has of them does not change any more.
+#[derive(Debug)]
+pub(crate) struct Now {
+    archive: InputArchive,
+    /// Where the archive ends, µs.
+    until: u64,
+    /// What is still in the log, by stream.
+    recent: BTreeMap<String, Vec<RecordBatch>>,
+}
+
+impl Now {
+    /// The names of all streams: `pipeline.stream`.
+    pub fn streams(&self) -> std::io::Result<BTreeSet<String>> {
+        Ok(self.archive.all_streams()?.into_iter().chain(self.recent.keys().cloned()).collect())
+    }
+    /// What the archive has of a stream, and what is still in the log.
+    pub fn stream(&self, stream: &str) -> std::io::Result<(Vec<PathBuf>, Vec<RecordBatch>)> {
+        let recent = self.recent.get(stream).cloned().unwrap_or_default();
+        Ok((self.archive.parts(stream, self.until)?, recent))
+    }
 }
 
 /// The part of a stream that is being written.
@@ -52,51 +74,36 @@ impl InputArchive {
 
     /// Removes what a killed process has begun: parts that no tick has made count.
     fn clean(&self, until: u64) -> anyhow::Result<()> {
-        let root = layout::inputs(&self.data);
-        for pipeline in layout::folders(&root)? {
-            for stream in layout::folders(&root.join(&pipeline))? {
-                let folder = root.join(&pipeline).join(stream);
-                let late = layout::parts(&folder)?.into_iter().filter(|p| layout::upper(p).is_none_or(|u| u > until));
-                for part in late.chain(layout::unfinished(&folder)?) {
-                    fs::remove_file(&part)?;
-                }
+        for stream in self.all_streams()? {
+            let folder = self.folder(&stream);
+            let late = layout::parts(&folder)?.into_iter().filter(|p| layout::upper(p).is_none_or(|u| u > until));
+            for part in late.chain(layout::unfinished(&folder)?) {
+                fs::remove_file(&part)?;
             }
         }
         Ok(())
     }
 
-    /// What the archive has of a stream, and the batches that are still in the log: as of one moment, though a run may be
-    /// moving one into the other meanwhile.
+    /// What is there now, though a run may be moving ticks from the log to the archive meanwhile.
     ///
     /// # Errors
     /// A folder or the log cannot be read.
-    pub(crate) fn stream(&self, stream: &str) -> Result<(Vec<PathBuf>, Vec<RecordBatch>), DataFusionError> {
-        loop {
-            let until = self.until()?;
-            let parts = self.parts(stream, until)?;
-            let recent = self.recent(until);
-            if self.until()? == until {
-                return Ok((parts, recent?.remove(stream).unwrap_or_default()));
-            }
-        }
-    }
-
-    /// The names of the streams of which something is still in the log.
-    pub(crate) fn recent_names(&self) -> Result<Vec<String>, DataFusionError> {
+    pub(crate) fn now(&self) -> Result<Now, DataFusionError> {
         loop {
             let until = self.until()?;
             let recent = self.recent(until);
             if self.until()? == until {
-                return Ok(recent?.into_keys().collect());
+                return Ok(Now { archive: self.clone(), until, recent: recent? });
             }
         }
     }
 
     /// The names of all streams in the archive.
     pub(crate) fn all_streams(&self) -> std::io::Result<Vec<String>> {
-        let mut streams = vec![];
-        for pipeline in layout::folders(&layout::inputs(&self.data))? {
-            streams.extend(self.streams(&pipeline)?.iter().map(|stream| format!("{pipeline}.{stream}")));
+        let (root, mut streams) = (layout::inputs(&self.data), vec![]);
+        for pipeline in layout::folders(&root)? {
+            let here = layout::folders(&root.join(&pipeline))?;
+            streams.extend(here.iter().map(|stream| format!("{pipeline}.{stream}")));
         }
         Ok(streams)
     }
@@ -128,11 +135,6 @@ impl InputArchive {
             recent.insert(TICKS.to_owned(), vec![rows]);
         }
         Ok(recent)
-    }
-
-    /// The streams of a pipeline that have entered.
-    pub(crate) fn streams(&self, pipeline: &str) -> std::io::Result<Vec<String>> {
-        layout::folders(&layout::inputs(&self.data).join(pipeline))
     }
 
     fn folder(&self, stream: &str) -> PathBuf {
@@ -182,11 +184,11 @@ impl Archive for InputArchive {
         for Writing { folder, part, .. } in writing.into_values() {
             part.close(&folder)?;
         }
-        let (Some(first), false) = (times.first().copied(), times.is_empty()) else { return Ok(()) };
+        let Some(first) = times.first().copied() else { return Ok(()) };
         let folder = self.folder(TICKS);
         fs::create_dir_all(&folder)?;
         let rows = tick_rows(times, previous)?;
-        let mut part = Part::new(&folder, rows.schema(), (first as u64).max(lower))?;
+        let mut part = Part::new(&folder, rows.schema(), first as u64)?;
         part.write(&rows, upper)?;
         Ok(part.close(&folder)?)
     }

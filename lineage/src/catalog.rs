@@ -3,7 +3,8 @@
 //! A table is looked up when a query names it: folders are listed and the ends of its parts are read then, and of no
 //! other stream.
 
-use crate::{InputArchive, layout};
+use crate::archive::{InputArchive, Now};
+use crate::layout;
 use datafusion::arrow::array::{RecordBatch, new_null_array};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
@@ -19,7 +20,7 @@ use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Makes the streams recorded below a data folder tables: `lineage.PIPELINE.STREAM`, or just `PIPELINE.STREAM`. A
 /// stream without a finished part is no table. `information_schema` lists them.
@@ -38,46 +39,63 @@ pub fn open(data: &Path) -> Result<SessionContext> {
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let context = crate::session(config);
-    context.register_catalog("lineage", Arc::new(Pipelines { data }));
+    let inputs = Inputs { archive: InputArchive::new(&data), now: OnceLock::new() };
+    context
+        .register_catalog("lineage", Arc::new(Pipelines { views: layout::streams(&data), inputs: Arc::new(inputs) }));
     Ok(context)
+}
+
+/// What entered, read when a query first asks: all its tables are of one moment.
+#[derive(Debug)]
+struct Inputs {
+    archive: InputArchive,
+    now: OnceLock<std::result::Result<Now, String>>,
+}
+
+impl Inputs {
+    fn now(&self) -> Result<&Now> {
+        let now = self.now.get_or_init(|| self.archive.now().map_err(|error| error.strip_backtrace()));
+        now.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))
+    }
+    /// The names of all streams, as (pipeline, stream). DataFusion has no way to say that they cannot be listed.
+    fn names(&self) -> Vec<(String, String)> {
+        let names = self.now().and_then(|now| Ok(now.streams()?));
+        let names = names.inspect_err(|error| tracing::warn!(%error, "the inputs cannot be listed"));
+        let split = |name: String| name.split_once('.').map(|(p, s)| (p.to_owned(), s.to_owned()));
+        names.unwrap_or_default().into_iter().filter_map(split).collect()
+    }
 }
 
 /// The catalog: a schema per pipeline.
 #[derive(Debug)]
 struct Pipelines {
-    data: PathBuf,
+    /// What was recorded of views.
+    views: PathBuf,
+    inputs: Arc<Inputs>,
 }
 
 impl CatalogProvider for Pipelines {
     fn schema_names(&self) -> Vec<String> {
-        let roots = [layout::streams(&self.data), layout::inputs(&self.data)];
-        let mut names: BTreeSet<String> = roots.iter().flat_map(|root| listed(layout::folders(root), root)).collect();
-        names.extend(recent_names(&self.data).iter().filter_map(|n| Some(n.split_once('.')?.0.to_owned())));
+        let mut names: BTreeSet<String> = listed(layout::folders(&self.views), &self.views).into_iter().collect();
+        names.extend(self.inputs.names().into_iter().map(|(pipeline, _)| pipeline));
         names.into_iter().collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let folder = inside(&layout::streams(&self.data), name)?;
-        let is_there = folder.is_dir() || self.schema_names().iter().any(|known| known == name);
-        let inputs = InputArchive::new(&self.data);
-        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs, data: self.data.clone() }) as _)
+        let folder = inside(&self.views, name)?;
+        let is_there = folder.is_dir() || self.inputs.names().iter().any(|(pipeline, _)| pipeline == name);
+        let inputs = self.inputs.clone();
+        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs }) as _)
     }
-}
-
-/// The streams of which something is still in the log.
-fn recent_names(data: &Path) -> Vec<String> {
-    let recent = InputArchive::new(data).recent_names();
-    recent.inspect_err(|error| tracing::warn!(%error, "the newest inputs cannot be listed")).unwrap_or_default()
 }
 
 /// A schema: a table per stream.
 #[derive(Debug)]
 struct Pipeline {
     name: String,
-    /// What was recorded of views.
+    /// What was recorded of its views.
     folder: PathBuf,
-    inputs: InputArchive,
-    data: PathBuf,
+    inputs: Arc<Inputs>,
 }
 
 impl Pipeline {
@@ -88,7 +106,7 @@ impl Pipeline {
             return Ok(Some(Arc::new(listing(&parts)?)));
         }
         let stream = format!("{}.{name}", self.name);
-        let (parts, recent) = self.inputs.stream(&stream)?;
+        let (parts, recent) = self.inputs.now()?.stream(&stream)?;
         Ok(match (parts.is_empty(), recent.is_empty()) {
             (true, true) => None,
             (false, true) => Some(Arc::new(listing(&parts)?)),
@@ -138,9 +156,8 @@ type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 impl SchemaProvider for Pipeline {
     fn table_names(&self) -> Vec<String> {
         let mut names: BTreeSet<String> = listed(layout::folders(&self.folder), &self.folder).into_iter().collect();
-        names.extend(listed(self.inputs.streams(&self.name), &self.folder));
-        let recent = recent_names(&self.data);
-        names.extend(recent.iter().filter_map(|n| Some(n.strip_prefix(&self.name)?.strip_prefix('.')?.to_owned())));
+        let entered = self.inputs.names().into_iter().filter(|(pipeline, _)| *pipeline == self.name);
+        names.extend(entered.map(|(_, stream)| stream));
         names.into_iter().filter(|stream| self.table_exist(stream)).collect()
     }
 

@@ -35,11 +35,6 @@ pub(crate) fn upper(part: &Path) -> Option<u64> {
     part.file_name()?.to_str()?.strip_suffix(PART_END)?.rsplit('-').next()?.parse().ok()
 }
 
-/// From which time on the rows of a finished part are.
-pub(crate) fn lower(part: &Path) -> Option<u64> {
-    part.file_name()?.to_str()?.strip_prefix("part-")?.split('-').next()?.parse().ok()
-}
-
 /// The finished parts of a stream, in order of time; none if there is no such folder.
 pub(crate) fn parts(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files(folder, PART_END)

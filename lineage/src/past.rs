@@ -30,8 +30,8 @@ pub fn past(data: &Path) -> anyhow::Result<Past> {
 pub struct Past {
     archive: InputArchive,
     log: Folder,
-    /// Stretches of the archive that are still to be read: `lower <= time < upper`.
-    stretches: VecDeque<(u64, u64)>,
+    /// Where the stretches of the archive that are still to be read end.
+    stretches: VecDeque<u64>,
     /// Where the archive ends.
     until: u64,
     ticks: VecDeque<Tick>,
@@ -46,8 +46,8 @@ impl Past {
             if let Some(tick) = self.ticks.pop_front() {
                 return Ok(Some(tick));
             }
-            if let Some((lower, upper)) = self.stretches.pop_front() {
-                self.ticks = self.archive.ticks(lower, upper)?;
+            if let Some(upper) = self.stretches.pop_front() {
+                self.ticks = self.archive.ticks(upper)?;
                 continue;
             }
             if let Some(recent) = &mut self.recent {
@@ -59,7 +59,7 @@ impl Past {
             if until == self.until {
                 self.recent = Some(Box::new(recent));
             } else {
-                let new = self.archive.stretches(until)?.into_iter().filter(|(_, upper)| *upper > self.until);
+                let new = self.archive.stretches(until)?.into_iter().filter(|upper| *upper > self.until);
                 self.stretches.extend(new);
                 self.until = until;
             }
@@ -84,14 +84,14 @@ impl Iterator for Past {
 }
 
 impl InputArchive {
-    /// The stretches of time that were archived at once.
-    fn stretches(&self, until: u64) -> std::io::Result<Vec<(u64, u64)>> {
+    /// Where the stretches of time end that were archived at once, µs.
+    fn stretches(&self, until: u64) -> std::io::Result<Vec<u64>> {
         let parts = self.parts(TICKS, until)?;
-        Ok(parts.iter().filter_map(|part| Some((layout::lower(part)?, layout::upper(part)?))).collect())
+        Ok(parts.iter().filter_map(|part| layout::upper(part)).collect())
     }
 
-    /// The ticks of one stretch.
-    fn ticks(&self, lower: u64, upper: u64) -> anyhow::Result<VecDeque<Tick>> {
+    /// The ticks of the stretch that ends at `upper`.
+    fn ticks(&self, upper: u64) -> anyhow::Result<VecDeque<Tick>> {
         let mut all: BTreeMap<u64, Tick> = BTreeMap::new();
         self.each(TICKS, upper, |rows| {
             let times = rows.column(0).as_primitive::<TimestampMicrosecondType>();
@@ -102,6 +102,7 @@ impl InputArchive {
             }
             Ok(())
         })?;
+        // Places order the rows of one tick.
         let mut places: HashMap<String, u64> = HashMap::new();
         for stream in self.all_streams()?.into_iter().filter(|s| s != TICKS) {
             self.each(&stream, upper, |rows| {
@@ -112,7 +113,7 @@ impl InputArchive {
                 while start < times.len() {
                     let time = times[start];
                     let count = times[start..].iter().take_while(|t| **t == time).count();
-                    let place = places.entry(stream.clone()).or_insert(lower);
+                    let place = places.entry(stream.clone()).or_default();
                     let batch = Batch {
                         stream: stream.clone(),
                         place: *place,

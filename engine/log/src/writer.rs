@@ -6,6 +6,8 @@ use crate::{Folder, Locked, LogError, State, Tick, file_error};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,7 +50,7 @@ pub struct Writer {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     /// Bytes since the last checkpoint.
-    written: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    written: Arc<AtomicU64>,
     _lock: Locked,
 }
 
@@ -65,7 +67,7 @@ impl Writer {
         on_durable: OnDurable,
         on_failure: OnFailure,
     ) -> Result<Self, LogError> {
-        let written = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let written = Arc::<AtomicU64>::default();
         let segment = Segment::new(&folder, last + 1)?;
         let (jobs, inbox) = sync_channel(QUEUE);
         let mut disk = Disk {
@@ -110,14 +112,14 @@ impl Writer {
     }
     /// Bytes written since the last checkpoint was begun.
     pub fn written(&self) -> u64 {
-        self.written.load(std::sync::atomic::Ordering::Relaxed)
+        self.written.load(Ordering::Relaxed)
     }
     /// Begins a new segment: a checkpoint at `time`, the last tick so far, may stand for all segments before.
     ///
     /// # Errors
     /// The disk has refused.
     pub fn begin_checkpoint(&self, time: u64) -> Result<(), LogError> {
-        self.written.store(0, std::sync::atomic::Ordering::Relaxed);
+        self.written.store(0, Ordering::Relaxed);
         self.ask(|answer| Job::Roll(time, answer))
     }
     pub fn folder(&self) -> &Folder {
@@ -171,7 +173,7 @@ struct Disk {
     /// The last tick.
     last: u64,
     on_durable: OnDurable,
-    written: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    written: Arc<AtomicU64>,
     synced: Instant,
 }
 
@@ -220,7 +222,7 @@ impl Disk {
         let Segment { file, path, bytes, .. } = &mut self.segment;
         file.write_all(buffer).and_then(|()| file.sync_data()).map_err(file_error(path))?;
         *bytes += buffer.len() as u64;
-        self.written.fetch_add(buffer.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        self.written.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         buffer.clear();
         self.synced = Instant::now();
         self.durable = self.last;

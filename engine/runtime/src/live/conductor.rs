@@ -131,7 +131,7 @@ impl Conductor {
             fingerprint,
         };
         let tables = match log {
-            None => conductor.install(project, HashMap::new())?,
+            None => conductor.install(project)?,
             Some(log) => conductor.recover(log, project).await?,
         };
         conductor.tick(tables).await?;
@@ -256,7 +256,7 @@ impl Conductor {
             metrics::counter!("jarvis_errors_total", "stream" => entry.name.clone(), "code" => e.code).increment(1);
             failed.push([entry.name.clone(), e.code.to_string(), e.message, e.input]);
         }
-        if !failed.is_empty() {
+        if self.journal.is_some() && !failed.is_empty() {
             let diffs = vec![1; failed.len()];
             let rows = super::errors::batch(&failed);
             entering.batches.push(Batch { stream: ERRORS.to_owned(), place: 0, rows, diffs });

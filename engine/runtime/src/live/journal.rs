@@ -14,6 +14,39 @@ type Waiting = VecDeque<(u64, Vec<OnSafe>)>;
 /// What is called when a tick is durable.
 pub type OnSafe = Box<dyn FnOnce() + Send>;
 
+/// What a log says of the time before this run.
+#[derive(Default)]
+pub struct Before {
+    /// The last tick, µs.
+    pub last: u64,
+    pub marks: Marks,
+    /// By sink, up to when it has delivered, µs.
+    pub delivered: HashMap<String, u64>,
+}
+
+/// What sources must know after a restart, by stream: marks of things that are not confirmed yet, in order.
+#[derive(Clone, Default)]
+pub struct Marks(BTreeMap<String, VecDeque<Mark>>);
+
+impl Marks {
+    /// Adds a mark; those of which all is confirmed now are forgotten.
+    pub fn add(&mut self, mark: Mark) {
+        let marks = self.0.entry(mark.stream.clone()).or_default();
+        marks.retain(|m| m.first + m.count > mark.done);
+        marks.push_back(mark);
+    }
+    pub fn all(&self) -> impl Iterator<Item = &Mark> {
+        self.0.values().flatten()
+    }
+    /// What the source of a stream is told.
+    pub fn notes(&self, stream: &str) -> Vec<Note> {
+        let marks = self.0.get(stream).into_iter().flatten();
+        let note = |m: &Mark| Note { first: m.first, count: m.count, done: m.done, words: m.note.clone() };
+        marks.map(note).collect()
+    }
+}
+
+/// The log as the conductor uses it.
 pub struct Journal {
     writer: Writer,
     /// What waits for ticks to become durable, in their order.
@@ -22,8 +55,7 @@ pub struct Journal {
     previous: u64,
     /// What the log already says about the sinks.
     delivered: HashMap<String, u64>,
-    /// What sources must know after a restart, by stream.
-    marks: BTreeMap<String, VecDeque<Mark>>,
+    marks: Marks,
 }
 
 /// What enters at a tick, while it is gathered.
@@ -35,8 +67,18 @@ pub struct Entering {
 }
 
 impl Journal {
-    /// Goes on after the tick `last`.
-    pub fn start(folder: Folder, lock: Locked, last: u64, options: Options, fatal: Fatal) -> Result<Self, LogError> {
+    /// Goes on after what was before.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn start(
+        folder: Folder,
+        lock: Locked,
+        before: Before,
+        options: Options,
+        fatal: Fatal,
+    ) -> Result<Self, LogError> {
+        let Before { last, marks, delivered } = before;
         let waiting: Arc<Mutex<Waiting>> = Arc::default();
         let (tell, durable) = watch::channel(last);
         let shared = waiting.clone();
@@ -51,23 +93,10 @@ impl Journal {
         // Nobody listens only when the run is over.
         let on_failure = move |error: LogError| drop(fatal.send(error.into()));
         let writer = Writer::start(folder, lock, last, options, Box::new(on_durable), Box::new(on_failure))?;
-        let (delivered, marks) = Default::default();
         Ok(Journal { writer, waiting, durable, previous: last, delivered, marks })
     }
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.durable.clone()
-    }
-    /// Takes note of what the log knew of a source before.
-    pub fn remember(&mut self, mark: Mark) {
-        let marks = self.marks.entry(mark.stream.clone()).or_default();
-        while marks.front().is_some_and(|m| m.first + m.count <= mark.done) {
-            marks.pop_front();
-        }
-        marks.push_back(mark);
-    }
-    /// What the log already says about the sinks.
-    pub fn knows_delivered(&mut self, delivered: HashMap<String, u64>) {
-        self.delivered = delivered;
     }
     /// Logs a tick. `delivered` says up to when each sink has delivered.
     pub fn append(
@@ -78,7 +107,7 @@ impl Journal {
     ) -> Result<(), LogError> {
         let Entering { batches, notes, safe } = entering;
         let marks: Vec<Mark> = notes.into_iter().map(|(stream, note)| mark(stream, note)).collect();
-        marks.iter().cloned().for_each(|m| self.remember(m));
+        marks.iter().cloned().for_each(|m| self.marks.add(m));
         let delivered: BTreeMap<String, u64> =
             delivered.filter(|(sink, until)| *until > self.delivered(sink)).collect();
         self.delivered.extend(delivered.iter().map(|(sink, until)| (sink.clone(), *until)));
@@ -104,17 +133,12 @@ impl Journal {
         self.delivered.iter().map(|(sink, until)| (sink.clone(), *until)).collect()
     }
     /// The marks that still matter.
-    pub fn marks(&self) -> Vec<Mark> {
-        self.marks.values().flatten().cloned().collect()
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 }
 
 fn mark(stream: String, note: Note) -> Mark {
     let Note { first, count, done, words } = note;
     Mark { stream, first, count, done, note: words }
-}
-
-pub fn note(mark: Mark) -> Note {
-    let Mark { first, count, done, note, .. } = mark;
-    Note { first, count, done, words: note }
 }

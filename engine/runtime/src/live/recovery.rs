@@ -9,7 +9,7 @@ use super::LiveOptions;
 use super::conductor::Conductor;
 use super::ending::{Handing, give, hand};
 use super::history::History;
-use super::journal::{Journal, note};
+use super::journal::{Before, Journal, Marks};
 use super::states::Sinks;
 use super::views::View;
 use crate::again::{Again, Entrance, entrances};
@@ -20,9 +20,9 @@ use crate::kinds::{Restored, SourcePlan};
 use crate::project::{PlannedSource, Project};
 use anyhow::Context;
 use jarvis_dataflow::Closed;
-use jarvis_log::{Entry, Folder, Locked, LogError, Mark, Options, State, Tick, read};
+use jarvis_log::{Entry, Folder, Locked, LogError, Options, State, Tick, read};
 use jarvis_plan::compile::ERRORS;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,39 +40,23 @@ pub(super) fn open(data: &Path) -> Result<Log, LogError> {
     Ok(Log { folder, lock })
 }
 
-/// What is to be known of a log before its ticks are run.
-#[derive(Default)]
-struct Overview {
-    state: Option<State>,
-    /// The last tick.
-    last: u64,
-    marks: BTreeMap<String, Vec<Mark>>,
-    delivered: HashMap<String, u64>,
-}
-
-impl Overview {
-    /// Also cuts off what a killed process has left half-written.
-    fn of(folder: &Folder) -> Result<Self, LogError> {
-        let mut overview = Overview::default();
-        for entry in read(folder, true)? {
-            match entry? {
-                Entry::State(state) => overview.state = Some(state),
-                Entry::Tick(tick) => {
-                    overview.last = tick.time;
-                    for (sink, until) in tick.delivered {
-                        let known = overview.delivered.entry(sink).or_default();
-                        *known = until.max(*known);
-                    }
-                    for mark in tick.marks {
-                        let marks = overview.marks.entry(mark.stream.clone()).or_default();
-                        marks.retain(|m| m.first + m.count > mark.done);
-                        marks.push(mark);
-                    }
+/// What is to be known of a log before its ticks are run. Also cuts off what a killed process has left half-written.
+fn overview(folder: &Folder) -> Result<(Option<State>, Before), LogError> {
+    let (mut newest, mut before) = (None, Before::default());
+    for entry in read(folder, true)? {
+        match entry? {
+            Entry::State(state) => newest = Some(state),
+            Entry::Tick(tick) => {
+                before.last = tick.time;
+                for (sink, until) in tick.delivered {
+                    let known = before.delivered.entry(sink).or_default();
+                    *known = until.max(*known);
                 }
+                tick.marks.into_iter().for_each(|mark| before.marks.add(mark));
             }
         }
-        Ok(overview)
     }
+    Ok((newest, before))
 }
 
 /// What the log holds of the streams whose sources need it.
@@ -98,17 +82,14 @@ impl Gathered {
             history.add(&rows.delta, rows.place);
         }
     }
-    fn restored(mut self, sources: &[PlannedSource], marks: BTreeMap<String, Vec<Mark>>) -> HashMap<String, Restored> {
-        let mut restored: HashMap<String, Restored> = HashMap::new();
-        for (stream, marks) in marks {
-            restored.entry(stream).or_default().notes = marks.into_iter().map(note).collect();
-        }
-        for PlannedSource { spec, .. } in sources {
-            let known = restored.entry(spec.name.clone()).or_default();
-            known.place = self.places.get(&spec.name).copied().unwrap_or(0);
-            known.rows = self.whole.remove(&spec.name).map(|history| history.content(&spec.schema));
-        }
-        restored
+    fn restored(&self, sources: &[PlannedSource], marks: &Marks) -> HashMap<String, Restored> {
+        let known = |PlannedSource { spec, .. }: &PlannedSource| {
+            let notes = marks.notes(&spec.name);
+            let rows = self.whole.get(&spec.name).map(|history| history.content(&spec.schema));
+            let place = self.places.get(&spec.name).copied().unwrap_or(0);
+            (spec.name.clone(), Restored { notes, rows, place })
+        };
+        sources.iter().map(known).collect()
     }
 }
 
@@ -126,13 +107,11 @@ impl Conductor {
     pub(super) async fn recover(&mut self, log: Log, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
         let Log { folder, lock } = log;
         let begun = Instant::now();
-        let Overview { state, last, marks, delivered } = Overview::of(&folder)?;
+        let (state, before) = overview(&folder)?;
+        let (last, marks, delivered) = (before.last, before.marks.clone(), before.delivered.clone());
         let LiveOptions { sync, compact, .. } = self.options;
         let options = Options { sync, segment: Options::default().segment.min(compact) };
-        let mut journal = Journal::start(folder.clone(), lock, last, options, self.fatal.clone())?;
-        marks.values().flatten().cloned().for_each(|mark| journal.remember(mark));
-        journal.knows_delivered(delivered.clone());
-        self.journal = Some(journal);
+        self.journal = Some(Journal::start(folder.clone(), lock, before, options, self.fatal.clone())?);
 
         let Project { pipelines, compiled, sources, sinks, .. } = project;
         self.install_sinks(&pipelines, sinks);
@@ -171,7 +150,7 @@ impl Conductor {
         if ticks > 0 {
             tracing::info!(ticks, took = ?begun.elapsed(), "went on from the log");
         }
-        let restored = gathered.restored(&sources, marks);
+        let restored = gathered.restored(&sources, &marks);
         self.install_sources(&pipelines, &compiled.graph, sources, restored)
     }
 
@@ -196,10 +175,7 @@ impl Conductor {
         self.states.wait_for_compaction();
         let Some(journal) = &self.journal else { return Ok(HashMap::new()) };
         journal.writer().flush()?;
-        let mut marks: BTreeMap<String, Vec<Mark>> = BTreeMap::new();
-        for mark in journal.marks() {
-            marks.entry(mark.stream.clone()).or_default().push(mark);
-        }
+        let marks = journal.marks().clone();
         let folder = journal.writer().folder().clone();
         let errors_before = self.errors.begin_anew();
         let last = std::mem::replace(&mut self.last, 0);
@@ -213,7 +189,7 @@ impl Conductor {
         }
         self.last = last;
         self.end_refill(errors_before)?;
-        Ok(gathered.restored(sources, marks))
+        Ok(gathered.restored(sources, &marks))
     }
 
     async fn run_again(

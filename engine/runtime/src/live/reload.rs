@@ -79,7 +79,7 @@ fn sink_fingerprint(pipelines: &[Pipeline], name: &str, kind: &str, schema: &arr
     format!("{kind} {:?} {schema:?}", written.map(|(p, s)| (p.text.path.clone(), s.options.to_json())))
 }
 
-pub(super) fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
+fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
     let source = pipelines
         .iter()
         .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
@@ -93,16 +93,13 @@ pub(super) fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration
 impl Conductor {
     /// Starts the sources and sinks of a project, keeping those that are there already; returns what bounded sources
     /// hold.
-    pub(super) fn install(
-        &mut self,
-        project: Project,
-        restored: HashMap<String, Restored>,
-    ) -> anyhow::Result<Vec<(usize, Arrival)>> {
+    pub(super) fn install(&mut self, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
         let Project { pipelines, compiled, sources, sinks, .. } = project;
         self.install_sinks(&pipelines, sinks);
-        self.install_sources(&pipelines, &compiled.graph, sources, restored)
+        self.install_sources(&pipelines, &compiled.graph, sources, HashMap::new())
     }
 
+    /// Starts sources, which are told what the log knows of them; keeps those that are there already.
     pub(super) fn install_sources(
         &mut self,
         pipelines: &[Pipeline],
@@ -171,6 +168,7 @@ impl Conductor {
         Ok(tables)
     }
 
+    /// Starts sinks; keeps those that are there already, and lets the others finish.
     pub(super) fn install_sinks(&mut self, pipelines: &[Pipeline], sinks: Vec<PlannedSink>) {
         let durable = self.journal.as_ref().map(Journal::durable);
         let mut old = std::mem::take(&mut self.sinks);
@@ -207,7 +205,7 @@ impl Conductor {
         let inputs = entrances(&graph, &project.sources);
         let tables = match &self.journal {
             None => {
-                let tables = self.install(project, HashMap::new())?;
+                let tables = self.install(project)?;
                 self.refill()?;
                 tables
             }

@@ -195,7 +195,8 @@ impl Conductor {
         let grown = journal.writer().written();
         if self.states.compaction.is_none() && grown >= self.options.compact.max(self.states.size) {
             journal.writer().begin_checkpoint(self.last)?;
-            let (folder, last, marks) = (journal.writer().folder().clone(), self.last, journal.marks());
+            let (folder, last, marks) =
+                (journal.writer().folder().clone(), self.last, journal.marks().all().cloned().collect());
             let keeps = self.sources.values().map(|e| (e.name.clone(), e.keep.clone())).collect();
             let delivered = journal.all_delivered();
             let archive = self.options.archive.clone();
