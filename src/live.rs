@@ -3,6 +3,7 @@
 //! The dataflow has the main thread and a tokio runtime of its own; what is here has another one, so that a long query
 //! holds back no row.
 
+use crate::housekeeping::House;
 use crate::http::{self, Instance, Listen};
 use crate::project_arguments::ProjectArguments;
 use crate::{signals, terminal, watch};
@@ -33,6 +34,8 @@ pub struct Setup {
     pub sync: Option<Duration>,
     pub checkpoint: Option<Duration>,
     pub compact: Option<u64>,
+    /// How long history is kept where a source does not say; `None`: for ever.
+    pub history: Option<Duration>,
     pub listen: Listen,
     /// Reload pipelines whose files change.
     pub watch: bool,
@@ -72,6 +75,15 @@ pub fn run(
     if let Some(listener) = listener {
         let instance = Instance::new(control.clone(), setup.data.clone())?;
         runtime.spawn(http::serve(listener, instance));
+    }
+    if let Some(data) = &setup.data {
+        let house = House {
+            data: data.clone(),
+            history: setup.history,
+            arguments: setup.arguments.clone(),
+            kinds: setup.kinds.clone(),
+        };
+        runtime.spawn(house.keep());
     }
     if setup.watch {
         let paths = setup.arguments.paths(setup.data.as_deref())?;

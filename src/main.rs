@@ -4,6 +4,7 @@
 mod client;
 mod commands;
 mod environment;
+mod housekeeping;
 mod http;
 mod kinds;
 mod live;

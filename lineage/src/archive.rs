@@ -6,11 +6,12 @@
 //! ```
 
 use crate::layout;
+use crate::proof::Notary;
 use crate::recorder::{Part, changes, changes_schema};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
-use jarvis_log::{Batch, Folder, Tick, ticks};
+use jarvis_log::{Batch, Folder, Tick, Witness, ticks};
 use jarvis_runtime::Archive;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 /// The stream of the ticks: `_time`, and the tick before, `previous`.
 pub(crate) const TICKS: &str = "system.ticks";
+/// What the log knows of sinks: `sink`, and before which time, `until`, everything has been delivered.
+pub(crate) const DELIVERIES: &str = "system.deliveries";
 
 /// The inputs below a data folder.
 #[derive(Clone, Debug)]
@@ -61,6 +64,10 @@ struct Writing {
 impl InputArchive {
     pub fn new(data: &Path) -> Self {
         InputArchive { data: data.to_owned() }
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Everything before this time is in the archive, µs.
@@ -119,25 +126,22 @@ impl InputArchive {
         let outside = |e: &dyn std::fmt::Display| DataFusionError::Execution(format!("the log cannot be read: {e}"));
         let since = until.saturating_sub(1);
         let mut recent: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-        let (mut times, mut previous) = (vec![], vec![]);
+        let mut known = Known::default();
         for tick in ticks(&Folder::below(&self.data), since).map_err(|e| outside(&e))? {
             let tick = tick.map_err(|e| outside(&e))?;
-            times.push(tick.time as i64);
-            previous.push(tick.previous as i64);
+            known.add(&tick);
             for Batch { stream, rows, diffs, .. } in tick.batches {
                 let schema = changes_schema(&rows.schema());
                 let times = std::iter::repeat_n(tick.time, rows.num_rows());
                 recent.entry(stream).or_default().push(changes(&schema, times, &diffs, &rows)?);
             }
         }
-        if !times.is_empty() {
-            let rows = tick_rows(times, previous).map_err(|e| outside(&e))?;
-            recent.insert(TICKS.to_owned(), vec![rows]);
-        }
+        let rows = known.rows().map_err(|e| outside(&e))?;
+        recent.extend(rows.into_iter().map(|(stream, rows)| (stream.to_owned(), vec![rows])));
         Ok(recent)
     }
 
-    fn folder(&self, stream: &str) -> PathBuf {
+    pub(crate) fn folder(&self, stream: &str) -> PathBuf {
         let (pipeline, name) = stream.split_once('.').unwrap_or(("system", stream));
         layout::inputs(&self.data).join(pipeline).join(name)
     }
@@ -153,22 +157,22 @@ impl InputArchive {
 
 impl Archive for InputArchive {
     fn keep(&self, log: &Folder, upto: u64) -> anyhow::Result<()> {
+        let _lock = layout::lock(&self.data)?;
         let (lower, upper) = (self.until()?, upto + 1);
         self.clean(lower)?;
         let mut writing: BTreeMap<String, Writing> = BTreeMap::new();
-        let (mut times, mut previous) = (vec![], vec![]);
+        let mut known = Known::default();
         for tick in ticks(log, lower.saturating_sub(1))? {
             let tick: Tick = tick?;
             if tick.time > upto {
                 break;
             }
-            times.push(tick.time as i64);
-            previous.push(tick.previous as i64);
+            known.add(&tick);
             for Batch { stream, rows, diffs, .. } in tick.batches {
-                // A stream that has got other columns begins another part.
+                // A stream that has got other columns begins another part, and the old one ends there.
                 let is_other = writing.get(&stream).is_some_and(|w| w.given != rows.schema());
                 if is_other && let Some(old) = writing.remove(&stream) {
-                    old.part.close(&old.folder)?;
+                    old.part.close_before(tick.time, &old.folder)?;
                 }
                 let into = match writing.entry(stream) {
                     Entry::Occupied(entry) => entry.into_mut(),
@@ -184,20 +188,75 @@ impl Archive for InputArchive {
         for Writing { folder, part, .. } in writing.into_values() {
             part.close(&folder)?;
         }
-        let Some(first) = times.first().copied() else { return Ok(()) };
-        let folder = self.folder(TICKS);
-        fs::create_dir_all(&folder)?;
-        let rows = tick_rows(times, previous)?;
-        let mut part = Part::new(&folder, rows.schema(), first as u64)?;
-        part.write(&rows, upper)?;
-        Ok(part.close(&folder)?)
+        let Some(first) = known.times.first().map(|time| *time as u64) else { return Ok(()) };
+        // The ticks come last.
+        for (stream, rows) in known.rows()? {
+            let folder = self.folder(stream);
+            fs::create_dir_all(&folder)?;
+            let mut part = Part::new(&folder, rows.schema(), first)?;
+            part.write(&rows, upper)?;
+            part.close(&folder)?;
+        }
+        Ok(())
+    }
+
+    fn has_checkpoint(&self, log: &Folder) -> anyhow::Result<()> {
+        let _lock = layout::lock(&self.data)?;
+        self.keep_base(log)
+    }
+
+    fn witness(&self) -> anyhow::Result<Option<Box<dyn Witness>>> {
+        Ok(Some(Box::new(Notary::start(&self.data)?)))
     }
 }
 
-fn tick_rows(times: Vec<i64>, previous: Vec<i64>) -> anyhow::Result<RecordBatch> {
-    let field = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, None), false);
+/// What ticks say besides the rows of streams.
+#[derive(Default)]
+struct Known {
+    times: Vec<i64>,
+    previous: Vec<i64>,
+    delivered: Vec<(i64, String, i64)>,
+}
+
+impl Known {
+    fn add(&mut self, tick: &Tick) {
+        self.times.push(tick.time as i64);
+        self.previous.push(tick.previous as i64);
+        let delivered = tick.delivered.iter().map(|(sink, until)| (tick.time as i64, sink.clone(), *until as i64));
+        self.delivered.extend(delivered);
+    }
+    /// As streams; the ticks are the last one.
+    fn rows(self) -> anyhow::Result<Vec<(&'static str, RecordBatch)>> {
+        let mut streams = vec![];
+        if !self.delivered.is_empty() {
+            let (times, told): (Vec<i64>, Vec<_>) = self.delivered.into_iter().map(|(t, s, u)| (t, (s, u))).unzip();
+            let (sinks, until): (Vec<String>, Vec<i64>) = told.into_iter().unzip();
+            let columns = vec![
+                (Field::new("sink", DataType::Utf8, false), Arc::new(StringArray::from(sinks)) as ArrayRef),
+                (time_field("until"), time_column(until)),
+            ];
+            streams.push((DELIVERIES, with_times(times, columns)?));
+        }
+        if !self.times.is_empty() {
+            let columns = vec![(time_field("previous"), time_column(self.previous))];
+            streams.push((TICKS, with_times(self.times, columns)?));
+        }
+        Ok(streams)
+    }
+}
+
+/// Rows that came once each, at these times.
+fn with_times(times: Vec<i64>, columns: Vec<(Field, ArrayRef)>) -> anyhow::Result<RecordBatch> {
     let diffs: ArrayRef = Arc::new(Int64Array::from(vec![1; times.len()]));
-    let column = |values: Vec<i64>| Arc::new(TimestampMicrosecondArray::from(values)) as ArrayRef;
-    let fields = vec![field("_time"), Field::new("_diff", DataType::Int64, false), field("previous")];
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![column(times), diffs, column(previous)])?)
+    let own = [(time_field("_time"), time_column(times)), (Field::new("_diff", DataType::Int64, false), diffs)];
+    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = own.into_iter().chain(columns).unzip();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+fn time_field(name: &str) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, None), false)
+}
+
+fn time_column(values: Vec<i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(values))
 }

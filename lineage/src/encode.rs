@@ -13,7 +13,7 @@ pub use lines::Lines;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use std::io::{self, Write};
 
 /// How rows are written.
@@ -121,8 +121,12 @@ impl<W: Write + Send> Encoder<W> {
     }
 }
 
+pub(crate) fn parquet_builder() -> WriterPropertiesBuilder {
+    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()))
+}
+
 pub(crate) fn parquet_properties() -> WriterProperties {
-    WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build()
+    parquet_builder().build()
 }
 
 /// Whether every column can be written.

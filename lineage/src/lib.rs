@@ -15,17 +15,25 @@
 //! part of the lineage.
 
 mod archive;
+mod bases;
 mod catalog;
+mod copies;
 pub mod encode;
 mod layout;
+mod merge;
 mod past;
+pub mod proof;
 mod query;
 mod recorder;
+mod retention;
 mod session;
 
 pub use archive::InputArchive;
 pub use catalog::open;
-pub use past::{Past, past};
+pub use copies::{Copied, copy};
+pub use merge::{Merge, Merged, merge};
+pub use past::{Past, beginnings, past, past_for, rows_of};
 pub use query::{QueryError, ResultFormat, query, write};
 pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};
+pub use retention::{Keeping, Retained, retain};
 pub use session::session;

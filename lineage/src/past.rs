@@ -1,72 +1,154 @@
 //! What entered, tick by tick, out of the archive and the log.
 
-use crate::archive::{InputArchive, TICKS};
+use crate::archive::{DELIVERIES, InputArchive, TICKS};
+use crate::bases::{Base, bases};
 use crate::layout;
+use crate::retention::Removed;
 use anyhow::Context;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use jarvis_log::{Batch, Folder, Tick, ticks};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use jarvis_log::{Batch, Entry, Folder, State, Tick, read_checkpoint, ticks};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::collections::VecDeque;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Reads all ticks below a data folder, in order. What a run that goes on adds meanwhile may or may not be among them.
+/// Reads all ticks below a data folder from the beginning of what was kept, in order. What a run that goes on adds
+/// meanwhile may or may not be among them.
 ///
 /// # Errors
 /// There is nothing, or it cannot be read.
 pub fn past(data: &Path) -> anyhow::Result<Past> {
+    past_for(data, 0)
+}
+
+/// Reads what is needed to know what happened from a time on: first what still counted at some moment before, then the
+/// ticks since. If history before that time was removed, it begins where it can.
+///
+/// # Errors
+/// There is nothing, or it cannot be read.
+pub fn past_for(data: &Path, from: u64) -> anyhow::Result<Past> {
+    let removed = Removed::read(data)?.before();
+    let base = bases(data)?.into_iter().rfind(|base| base.time < from.max(removed + 1));
+    anyhow::ensure!(
+        removed == 0 || base.as_ref().is_some_and(|base| base.time >= removed),
+        "{} has lost what counted when the history before was removed: bases/ is not whole",
+        data.display()
+    );
+    Past::since(data, base)
+}
+
+/// The moments at which the past can be begun, µs, in order; before the first one it begins with nothing.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn beginnings(data: &Path) -> anyhow::Result<Vec<u64>> {
+    let removed = Removed::read(data)?.before();
+    let bases = bases(data)?.into_iter().map(|base| base.time).filter(|time| *time >= removed);
+    Ok((removed == 0).then_some(0).into_iter().chain(bases).collect())
+}
+
+/// What entered one stream up to a tick, in order.
+///
+/// # Errors
+/// It cannot be read.
+pub fn rows_of(data: &Path, stream: &str, upto: u64) -> anyhow::Result<Vec<(u64, RecordBatch)>> {
     let archive = InputArchive::new(data);
     let until = archive.until()?;
-    let log = Folder::below(data);
-    if until == 0 && !log.path().is_dir() {
-        anyhow::bail!("nothing was kept in {}: run pipelines with --data {}", data.display(), data.display());
+    let recent = ticks(&Folder::below(data), until.saturating_sub(1))?;
+    let mut archived = Rows::open(&archive, stream, 0, until)?;
+    let mut found = vec![];
+    while let Some((time, batch)) = archived.next()? {
+        found.push((time, batch.rows));
     }
-    let stretches = archive.stretches(until)?.into();
-    Ok(Past { archive, log, stretches, until, ticks: VecDeque::new(), recent: None, last: None })
+    for tick in recent {
+        let tick = tick?;
+        let batches = tick.batches.into_iter().filter(|batch| batch.stream == stream);
+        found.extend(batches.map(|batch| (tick.time, batch.rows)));
+    }
+    found.retain(|(time, _)| *time <= upto);
+    Ok(found)
 }
 
 /// The ticks of a data folder.
 pub struct Past {
     archive: InputArchive,
     log: Folder,
-    /// Where the stretches of the archive that are still to be read end.
-    stretches: VecDeque<u64>,
-    /// Where the archive ends.
-    until: u64,
-    ticks: VecDeque<Tick>,
+    /// What sinks had been told when the first ticks were all that counted, and up to when.
+    base: Option<State>,
+    /// The ticks that come first stand for all up to this one.
+    begins: u64,
+    /// The ticks of the base.
+    first: VecDeque<Tick>,
+    archived: Archived,
     recent: Option<Box<dyn Iterator<Item = Result<Tick, jarvis_log::LogError>>>>,
     /// The time of the last tick.
     last: Option<u64>,
 }
 
 impl Past {
+    fn since(data: &Path, base: Option<Base>) -> anyhow::Result<Self> {
+        let begins = base.as_ref().map_or(0, |base| base.time);
+        let (mut state, mut first) = (None, VecDeque::new());
+        for entry in base.iter().flat_map(|base| read_checkpoint(&base.path)) {
+            match entry? {
+                Entry::State(newest) => state = Some(newest),
+                Entry::Tick(tick) => first.push_back(tick),
+            }
+        }
+        Ok(Past { base: state, first, ..Past::after(data, begins)? })
+    }
+
+    /// The ticks after a time, without what counted then.
+    pub(crate) fn after(data: &Path, begins: u64) -> anyhow::Result<Self> {
+        let archive = InputArchive::new(data);
+        let until = archive.until()?;
+        let log = Folder::below(data);
+        if until == 0 && !log.path().is_dir() {
+            anyhow::bail!("nothing was kept in {}: run pipelines with --data {}", data.display(), data.display());
+        }
+        let archived = Archived::open(&archive, begins, until)?;
+        let last = (begins > 0).then_some(begins);
+        Ok(Past { archive, log, base: None, begins, first: VecDeque::new(), archived, recent: None, last })
+    }
+
+    /// What sinks had been told at some tick; the ticks up to there only say what still counted.
+    pub fn base(&self) -> Option<&State> {
+        self.base.as_ref()
+    }
+
+    /// The tick up to which the first ticks only say what still counted, µs.
+    pub fn begins(&self) -> u64 {
+        self.begins
+    }
+
     fn next_tick(&mut self) -> anyhow::Result<Option<Tick>> {
         loop {
-            if let Some(tick) = self.ticks.pop_front() {
+            if let Some(tick) = self.first.pop_front() {
                 return Ok(Some(tick));
-            }
-            if let Some(upper) = self.stretches.pop_front() {
-                self.ticks = self.archive.ticks(upper)?;
-                continue;
             }
             if let Some(recent) = &mut self.recent {
                 return Ok(recent.next().transpose()?);
             }
+            if let Some(tick) = self.archived.next_tick()? {
+                return Ok(Some(tick));
+            }
             // A run that goes on may have moved ticks from the log to the archive meanwhile.
-            let recent = ticks(&self.log, self.until.saturating_sub(1))?;
+            let read = self.archived.until;
+            let recent = ticks(&self.log, read.saturating_sub(1).max(self.begins))?;
             let until = self.archive.until()?;
-            if until == self.until {
+            if until == read {
                 self.recent = Some(Box::new(recent));
             } else {
-                let new = self.archive.stretches(until)?.into_iter().filter(|upper| *upper > self.until);
-                self.stretches.extend(new);
-                self.until = until;
+                self.archived = Archived::open(&self.archive, read.saturating_sub(1).max(self.begins), until)?;
             }
         }
     }
-    /// Every tick says which was before it.
+    /// Every tick says which was before it; those of a base have gaps between them.
     fn check(&mut self, tick: &Tick) -> anyhow::Result<()> {
+        if tick.time <= self.begins {
+            return Ok(());
+        }
         let last = self.last.replace(tick.time);
         if let Some(last) = last.filter(|last| *last != tick.previous) {
             anyhow::bail!("ticks are missing between {last} and {} (µs): part of the history was removed", tick.time);
@@ -83,69 +165,99 @@ impl Iterator for Past {
     }
 }
 
-impl InputArchive {
-    /// Where the stretches of time end that were archived at once, µs.
-    fn stretches(&self, until: u64) -> std::io::Result<Vec<u64>> {
-        let parts = self.parts(TICKS, until)?;
-        Ok(parts.iter().filter_map(|part| layout::upper(part)).collect())
+/// The ticks of the archive, in order: the rows of all streams side by side.
+struct Archived {
+    /// Where the archive ended when it was opened.
+    until: u64,
+    ticks: Rows,
+    streams: Vec<Rows>,
+}
+
+impl Archived {
+    /// The ticks after `since` and before `until`.
+    fn open(archive: &InputArchive, since: u64, until: u64) -> anyhow::Result<Self> {
+        let rows = |stream: &str| Rows::open(archive, stream, since, until);
+        let streams = archive.all_streams()?.into_iter().filter(|s| s != TICKS && s != DELIVERIES);
+        Ok(Archived { until, ticks: rows(TICKS)?, streams: streams.map(|s| rows(&s)).collect::<Result<_, _>>()? })
     }
 
-    /// The ticks of the stretch that ends at `upper`.
-    fn ticks(&self, upper: u64) -> anyhow::Result<VecDeque<Tick>> {
-        let mut all: BTreeMap<u64, Tick> = BTreeMap::new();
-        self.each(TICKS, upper, |rows| {
-            let times = rows.column(0).as_primitive::<TimestampMicrosecondType>();
-            let previous = rows.column(2).as_primitive::<TimestampMicrosecondType>();
-            for (time, previous) in times.values().iter().zip(previous.values()) {
-                let (time, previous) = (*time as u64, *previous as u64);
-                all.insert(time, Tick { time, previous, ..Tick::default() });
+    fn next_tick(&mut self) -> anyhow::Result<Option<Tick>> {
+        let Some((time, one)) = self.ticks.next()? else { return Ok(None) };
+        let previous = one.rows.column(0).as_primitive::<TimestampMicrosecondType>().value(0) as u64;
+        let mut tick = Tick { time, previous, ..Tick::default() };
+        for stream in &mut self.streams {
+            while let Some(at) = stream.time()?.filter(|at| *at <= time) {
+                anyhow::ensure!(at == time, "{} has rows at {at} (µs), where no tick is known", stream.stream);
+                tick.batches.extend(stream.next()?.map(|(_, batch)| batch));
             }
-            Ok(())
-        })?;
-        // Places order the rows of one tick.
-        let mut places: HashMap<String, u64> = HashMap::new();
-        for stream in self.all_streams()?.into_iter().filter(|s| s != TICKS) {
-            self.each(&stream, upper, |rows| {
-                let times = rows.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
-                let diffs = rows.column(1).as_primitive::<Int64Type>().values().to_vec();
-                let content = rows.project(&(2..rows.num_columns()).collect::<Vec<_>>())?;
-                let mut start = 0;
-                while start < times.len() {
-                    let time = times[start];
-                    let count = times[start..].iter().take_while(|t| **t == time).count();
-                    let place = places.entry(stream.clone()).or_default();
-                    let batch = Batch {
-                        stream: stream.clone(),
-                        place: *place,
-                        rows: content.slice(start, count),
-                        diffs: diffs[start..start + count].to_vec(),
-                    };
-                    *place += count as u64;
-                    start += count;
-                    let tick = all.get_mut(&(time as u64)).context("rows of a tick that is not in the archive")?;
-                    tick.batches.push(batch);
+        }
+        Ok(Some(tick))
+    }
+}
+
+/// The rows of one stream in the archive, tick by tick.
+struct Rows {
+    stream: String,
+    /// Those up to this tick are left out.
+    since: u64,
+    parts: VecDeque<PathBuf>,
+    open: Option<(PathBuf, ParquetRecordBatchReader)>,
+    /// What was read, and how much of it was handed out.
+    rows: Option<(RecordBatch, usize)>,
+    /// How many rows were handed out: they order the rows of one tick.
+    place: u64,
+}
+
+impl Rows {
+    /// The rows after `since` and before `until`.
+    fn open(archive: &InputArchive, stream: &str, since: u64, until: u64) -> anyhow::Result<Self> {
+        let parts = archive.parts(stream, until)?;
+        let parts = parts.into_iter().filter(|p| layout::upper(p).is_some_and(|upper| upper > since + 1)).collect();
+        Ok(Rows { stream: stream.to_owned(), since, parts, open: None, rows: None, place: 0 })
+    }
+
+    /// The tick of the next rows.
+    fn time(&mut self) -> anyhow::Result<Option<u64>> {
+        loop {
+            if let Some((rows, done)) = &mut self.rows {
+                let times = rows.column(0).as_primitive::<TimestampMicrosecondType>().values();
+                *done += times[*done..].iter().take_while(|time| **time as u64 <= self.since).count();
+                if let Some(time) = times.get(*done) {
+                    return Ok(Some(*time as u64));
                 }
-                Ok(())
-            })?;
-        }
-        Ok(all.into_values().collect())
-    }
-
-    /// Reads what a stretch that ends at `upper` has of a stream.
-    fn each(
-        &self,
-        stream: &str,
-        upper: u64,
-        mut with: impl FnMut(&RecordBatch) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        for part in self.parts(stream, upper)?.iter().filter(|p| layout::upper(p) == Some(upper)) {
-            let damaged = || format!("{} cannot be read", part.display());
-            let file = File::open(part).with_context(damaged)?;
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;
-            for rows in reader.with_batch_size(8192).build().with_context(damaged)? {
-                with(&rows.with_context(damaged)?).with_context(damaged)?;
+                self.rows = None;
+            }
+            let Some((path, reader)) = &mut self.open else {
+                let Some(path) = self.parts.pop_front() else { return Ok(None) };
+                let reader = File::open(&path)
+                    .map_err(anyhow::Error::from)
+                    .and_then(|file| {
+                        Ok(ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(8192).build()?)
+                    })
+                    .with_context(|| format!("{} cannot be read", path.display()))?;
+                self.open = Some((path, reader));
+                continue;
+            };
+            match reader.next() {
+                Some(rows) => {
+                    self.rows = Some((rows.with_context(|| format!("{} cannot be read", path.display()))?, 0))
+                }
+                None => self.open = None,
             }
         }
-        Ok(())
+    }
+
+    /// The next rows that are of one tick.
+    fn next(&mut self) -> anyhow::Result<Option<(u64, Batch)>> {
+        let Some(time) = self.time()? else { return Ok(None) };
+        let Some((rows, done)) = &mut self.rows else { return Ok(None) };
+        let times = &rows.column(0).as_primitive::<TimestampMicrosecondType>().values()[*done..];
+        let count = times.iter().take_while(|t| **t as u64 == time).count();
+        let diffs = rows.column(1).as_primitive::<Int64Type>().values()[*done..*done + count].to_vec();
+        let content = rows.project(&(2..rows.num_columns()).collect::<Vec<_>>())?.slice(*done, count);
+        let batch = Batch { stream: self.stream.clone(), place: self.place, rows: content, diffs };
+        self.place += count as u64;
+        *done += count;
+        Ok(Some((time, batch)))
     }
 }

@@ -116,7 +116,10 @@ impl Recorder {
         }
         let part = match &mut self.part {
             Some(part) => part,
-            None => self.part.insert(Part::new(&self.folder, self.schema.clone(), batch.lower)?),
+            None => {
+                let lower = batch.lower.max(self.finished);
+                self.part.insert(Part::new(&self.folder, self.schema.clone(), lower)?)
+            }
         };
         part.write(&rows, batch.upper)?;
         if part.rows >= self.roll.rows { self.roll() } else { Ok(()) }
@@ -173,15 +176,18 @@ impl Part {
         Ok(())
     }
 
+    /// Closes a part that has no row at this time or later.
+    pub(crate) fn close_before(mut self, upper: u64, folder: &Path) -> Result<(), RecordError> {
+        self.upper = upper;
+        self.close(folder)
+    }
+
     pub(crate) fn close(self, folder: &Path) -> Result<(), RecordError> {
         let file = self.writer.into_inner().map_err(parquet_error(&self.path))?;
         file.sync_all().map_err(file_error(&self.path))?;
         let finished = folder.join(layout::part(self.lower, self.upper));
         fs::rename(&self.path, &finished).map_err(file_error(&finished))?;
-        // The name is on disk only when the folder is.
-        #[cfg(unix)]
-        File::open(folder).and_then(|f| f.sync_all()).map_err(file_error(folder))?;
-        Ok(())
+        layout::sync_folder(folder).map_err(file_error(folder))
     }
 }
 

@@ -60,6 +60,7 @@ impl Demo {
             sync: None,
             checkpoint: None,
             compact: None,
+            history: None,
             listen: self.listen.unwrap_or_else(free_listen),
             watch: true,
         };

@@ -1,14 +1,14 @@
 //! `jarvis explain`: why a decision was taken.
 
+use super::replay::moment_text as time;
 use crate::project_arguments::ProjectArguments;
 use crate::{kinds, log, terminal};
 use anyhow::{Context, bail};
-use jarvis_lineage::past;
+use jarvis_lineage::{beginnings, past_for, rows_of};
 use jarvis_runtime::explain::{Reason, explain};
-use jarvis_runtime::versions::{begun, version};
-use jarvis_runtime::{Decision, Replay};
+use jarvis_runtime::versions::{PIPELINES, begun, version};
+use jarvis_runtime::{Decision, Kinds, Replay};
 use serde_json::json;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -33,8 +33,7 @@ impl Explain {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::quiet();
         let kinds = kinds::all();
-        let (found, ran) = self.decision(Replay::start(self.project.load(&kinds, None)?, 1)?)?;
-        let Some(decision) = found else {
+        let Some(decision) = self.decision(&kinds)? else {
             bail!(
                 "no decision with the id {} comes of what was kept in {}: was it taken by these pipelines, as they are now?",
                 self.id,
@@ -42,10 +41,11 @@ impl Explain {
             )
         };
         let project = self.project.load(&kinds, None)?;
-        let reasons = explain(&project, &decision, past(&self.data)?)?;
+        let reasons = explain(&project, &decision, past_for(&self.data, decision.time)?)?;
         let name = decision.sink.split('.').next().unwrap_or_default();
         let now = project.pipelines.iter().find(|p| p.name.value == name).map(version);
-        let ran = ran.get(name).cloned();
+        let texts = rows_of(&self.data, PIPELINES, decision.time)?;
+        let ran = texts.iter().flat_map(|(_, rows)| begun(rows)).filter(|(n, _)| n == name).map(|(_, v)| v).next_back();
         if let (Some(ran), Some(now)) = (&ran, &now)
             && ran != now
         {
@@ -64,23 +64,28 @@ impl Explain {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The decision, and the versions of the pipelines that ran then.
-    fn decision(&self, mut replay: Replay) -> anyhow::Result<(Option<Decision>, HashMap<String, String>)> {
-        let mut versions = HashMap::new();
-        for tick in past(&self.data)? {
-            let tick = tick?;
-            versions.extend(begun(&tick));
-            let found = replay.tick(&tick)?.into_iter().find(|d| d.id.as_deref() == Some(&self.id));
-            if found.is_some() {
-                return Ok((found, versions));
+    /// The decision; most are asked for soon after they were taken, so that the newest history is run first.
+    fn decision(&self, kinds: &Kinds) -> anyhow::Result<Option<Decision>> {
+        let mut until = u64::MAX;
+        for begin in beginnings(&self.data)?.into_iter().rev() {
+            let past = past_for(&self.data, begin + 1)?;
+            let mut replay = Replay::start(self.project.load(kinds, None)?, 1)?;
+            past.base().into_iter().for_each(|state| replay.go_on_from(state));
+            for tick in past {
+                let tick = tick?;
+                if tick.time > until {
+                    break;
+                }
+                let mut decided = replay.tick(&tick)?.into_iter();
+                let found = decided.find(|d| d.id.as_deref() == Some(&self.id)).filter(|_| tick.time > begin);
+                if found.is_some() {
+                    return Ok(found);
+                }
             }
+            until = begin;
         }
-        Ok((None, versions))
+        Ok(None)
     }
-}
-
-fn time(micros: u64) -> String {
-    jiff::Timestamp::from_microsecond(micros as i64).map_or_else(|_| micros.to_string(), |t| t.to_string())
 }
 
 fn about(d: &Decision, version: Option<&str>) -> serde_json::Value {

@@ -5,6 +5,7 @@ mod demo;
 mod docs;
 mod explain;
 mod graph;
+mod lineage;
 mod replay;
 mod run;
 mod schema;
@@ -35,6 +36,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Run what entered in the past once more, through the same or other pipelines
     Replay(replay::Replay),
+    /// Verify, prove, shorten and copy what was kept of the past
+    Lineage(lineage::Lineage),
     /// Run a broker, a simulated facility and pipelines, and show the alerts
     Demo(demo::Demo),
     /// Print the JSON schema of pipeline files, for editors
@@ -59,6 +62,7 @@ impl Command {
             Self::Sql(command) => command.execute(),
             Self::Explain(command) => command.execute(),
             Self::Replay(command) => command.execute(),
+            Self::Lineage(command) => command.execute(),
             Self::Demo(command) => command.execute(),
             Self::Schema(command) => command.execute(),
             Self::Docs(command) => command.execute(),

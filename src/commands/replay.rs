@@ -3,7 +3,7 @@
 use crate::project_arguments::ProjectArguments;
 use crate::{kinds, log, terminal};
 use anyhow::Context;
-use jarvis_lineage::past;
+use jarvis_lineage::{past, past_for};
 use jarvis_runtime::{Decision, Replay as Runner};
 use serde_json::json;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -37,7 +37,7 @@ pub struct Replay {
 }
 
 /// µs since the epoch.
-fn moment(text: &str) -> Result<u64, String> {
+pub(super) fn moment(text: &str) -> Result<u64, String> {
     if let Ok(ago) = jarvis_spec::duration::parse(text) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         return Ok(now.saturating_sub(ago).as_micros() as u64);
@@ -45,6 +45,11 @@ fn moment(text: &str) -> Result<u64, String> {
     let read: Result<jiff::Timestamp, _> = text.parse();
     let micros = read.map_err(|_| "write a time as 2026-11-22T08:30:00Z, or as 10m: so long ago".to_owned())?;
     u64::try_from(micros.as_microsecond()).map_err(|_| "the time lies before 1970".to_owned())
+}
+
+/// A time for people, as [`moment`] reads it.
+pub(super) fn moment_text(micros: u64) -> String {
+    jiff::Timestamp::from_microsecond(micros as i64).map_or_else(|_| micros.to_string(), |t| t.to_string())
 }
 
 impl Replay {
@@ -61,14 +66,25 @@ impl Replay {
         let (from, until) = (self.from.unwrap_or(0), self.until.unwrap_or(u64::MAX));
         let mut out = BufWriter::new(stdout().lock());
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for tick in past(&self.data)? {
+        // Other pipelines may need rows that no longer counted for those that ran.
+        let past = if second.is_some() { past(&self.data)? } else { past_for(&self.data, from)? };
+        let begins = past.begins();
+        if let Some(state) = past.base() {
+            first.go_on_from(state);
+            second.iter_mut().for_each(|second| second.go_on_from(state));
+        }
+        if begins > from {
+            let begins = moment_text(begins);
+            terminal::say(&format!("what was before {begins} was removed, but for what still counted then"));
+        }
+        for tick in past {
             let tick = tick?;
             if tick.time >= until {
                 break;
             }
             let decided = first.tick(&tick)?;
             let otherwise = second.as_mut().map(|second| second.tick(&tick)).transpose()?;
-            if tick.time < from {
+            if tick.time < from || tick.time <= begins {
                 continue;
             }
             let shown = match otherwise {
@@ -87,8 +103,7 @@ impl Replay {
     }
 
     fn show(&self, how: &str, d: &Decision, before: Option<&Decision>, out: &mut impl Write) -> std::io::Result<()> {
-        let time =
-            jiff::Timestamp::from_microsecond(d.time as i64).map_or_else(|_| d.time.to_string(), |t| t.to_string());
+        let time = moment_text(d.time);
         if self.format == "json" {
             let row = |d: &Decision| serde_json::from_str::<serde_json::Value>(&d.row).unwrap_or_default();
             let mut object = json!({ "time": time, "sink": d.sink, "what": d.what, "id": d.id, "row": row(d) });

@@ -43,6 +43,9 @@ pub struct Run {
     /// [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     compact: Option<u64>,
+    /// Live: how long history is kept, such as 90d; a source may say otherwise with `history` [default: forever]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    history: Option<Duration>,
     /// Live: where /metrics, `jarvis tap`, `top` and `sql` are answered, or none. There is no password: stay on loopback
     #[arg(
         long,
@@ -119,6 +122,7 @@ impl Run {
             sync: self.sync,
             checkpoint: self.checkpoint,
             compact: self.compact,
+            history: self.history,
             listen: self.listen,
             watch: self.watch,
         };

@@ -41,6 +41,20 @@ impl Folder {
             Err(TryLockError::Error(source)) => Err(LogError::File { path, source }),
         }
     }
+    /// The newest checkpoint, and the last tick that it stands for.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest_checkpoint(&self) -> Result<Option<(u64, PathBuf)>, LogError> {
+        Ok(self.checkpoints()?.pop())
+    }
+    /// All files that ticks are in, as they are now.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn all_files(&self) -> Result<Vec<PathBuf>, LogError> {
+        Ok(self.checkpoints()?.into_iter().chain(self.segments()?).map(|(_, path)| path).collect())
+    }
     pub(crate) fn segment(&self, first: u64) -> PathBuf {
         self.0.join(format!("{SEGMENT}{first:020}{END}"))
     }

@@ -19,9 +19,9 @@ mod tick;
 mod writer;
 
 pub use files::{Folder, Locked};
-pub use read::{Entries, Entry, read, ticks};
+pub use read::{Entries, Entry, read, read_checkpoint, ticks};
 pub use tick::{Batch, Blob, Mark, State, Tick};
-pub use writer::{Checkpointing, Options, Writer};
+pub use writer::{Checkpointing, Options, Witness, Writer};
 
 use arrow::error::ArrowError;
 use std::io;

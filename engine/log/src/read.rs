@@ -28,8 +28,8 @@ pub fn read(folder: &Folder, repair: bool) -> Result<Entries, LogError> {
     let segments = folder.segments()?;
     // A segment may begin before the checkpoint and go on after it.
     let first = segments.partition_point(|(begin, _)| *begin <= since).saturating_sub(1);
-    let segments = segments.into_iter().skip(first).map(|(_, path)| Source { path, since });
-    let checkpoint = newest.map(|(_, path)| Source { path, since: 0 });
+    let segments = segments.into_iter().skip(first).map(|(_, path)| Source { path, since, is_checkpoint: false });
+    let checkpoint = newest.map(|(_, path)| Source { path, since: 0, is_checkpoint: true });
     let files = checkpoint.into_iter().chain(segments).collect();
     Ok(Entries { files, repair, open: None, ticks: 0, last: 0 })
 }
@@ -41,7 +41,8 @@ pub fn read(folder: &Folder, repair: bool) -> Result<Entries, LogError> {
 pub fn ticks(folder: &Folder, since: u64) -> Result<impl Iterator<Item = Result<Tick, LogError>> + use<>, LogError> {
     let segments = folder.segments()?;
     let first = segments.partition_point(|(begin, _)| *begin <= since + 1).saturating_sub(1);
-    let files = segments.into_iter().skip(first).map(|(_, path)| Source { path, since }).collect();
+    let files =
+        segments.into_iter().skip(first).map(|(_, path)| Source { path, since, is_checkpoint: false }).collect();
     let entries = Entries { files, repair: false, open: None, ticks: 0, last: 0 };
     Ok(entries.filter_map(|entry| match entry {
         Ok(Entry::Tick(tick)) => Some(Ok(tick)),
@@ -50,10 +51,18 @@ pub fn ticks(folder: &Folder, since: u64) -> Result<impl Iterator<Item = Result<
     }))
 }
 
+/// Reads a checkpoint that was kept.
+pub fn read_checkpoint(path: &Path) -> Entries {
+    let files = [Source { path: path.to_owned(), since: 0, is_checkpoint: true }].into();
+    Entries { files, repair: false, open: None, ticks: 0, last: 0 }
+}
+
 /// A file, and the time after which its ticks are wanted.
 struct Source {
     path: PathBuf,
     since: u64,
+    /// It is whole, or damaged: it got its name when it was finished.
+    is_checkpoint: bool,
 }
 
 /// The entries of some files, in order.
@@ -70,6 +79,8 @@ struct Open {
     frames: Frames,
     decoder: Decoder,
     since: u64,
+    /// It must still say how many ticks it has.
+    is_open_ended: bool,
 }
 
 impl Entries {
@@ -79,10 +90,16 @@ impl Entries {
     /// A file cannot be read, or is damaged other than by a crash.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, LogError> {
         loop {
-            let Some(Open { frames, decoder, since }) = &mut self.open else {
-                let Some(Source { path, since }) = self.files.pop_front() else { return Ok(None) };
+            let Some(Open { frames, decoder, since, is_open_ended }) = &mut self.open else {
+                let Some(Source { path, since, is_checkpoint }) = self.files.pop_front() else { return Ok(None) };
                 match Frames::open(&path)? {
-                    Some(frames) => self.open = Some(Open { frames, decoder: Decoder::default(), since }),
+                    Some(frames) => {
+                        let decoder = Decoder::default();
+                        self.open = Some(Open { frames, decoder, since, is_open_ended: is_checkpoint });
+                    }
+                    None if is_checkpoint => {
+                        return Err(LogError::Damaged { path, at: 0, reason: "it is empty".into() });
+                    }
                     // The process was killed before it had written anything.
                     None if self.files.is_empty() => self.cut(&path, 0)?,
                     None => {
@@ -92,8 +109,9 @@ impl Entries {
                 continue;
             };
             match frames.next()? {
+                Next::End if *is_open_ended => return Err(frames.damaged("the checkpoint is cut off")),
                 Next::End => self.open = None,
-                Next::Torn(reason) if self.files.is_empty() => {
+                Next::Torn(reason) if self.files.is_empty() && !*is_open_ended => {
                     let (path, at) = (frames.path().to_owned(), frames.at());
                     // One who writes goes on meanwhile: for this reader the log ends here.
                     let is_growing = !self.repair && frames.has_grown()?;
@@ -113,7 +131,7 @@ impl Entries {
                         }
                     }
                     Content::State(state) => return Ok(Some(Entry::State(state))),
-                    Content::End { ticks } if ticks == self.ticks => {}
+                    Content::End { ticks } if ticks == self.ticks => *is_open_ended = false,
                     Content::End { .. } => return Err(frames.damaged("ticks of the checkpoint are missing")),
                 },
             }

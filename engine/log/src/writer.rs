@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,16 @@ enum Job {
     Flush(SyncSender<()>),
 }
 
+/// One who sees every tick on its way to the disk.
+pub trait Witness: Send {
+    /// A tick is being written.
+    fn tick(&mut self, tick: &Tick);
+    /// All ticks seen so far are durable. When it wants to be called next though nothing is written, if ever.
+    fn durable(&mut self) -> Option<Instant>;
+    /// Nothing comes any more; all ticks seen are durable.
+    fn end(&mut self);
+}
+
 /// What is called with the time of the last durable tick.
 pub type OnDurable = Box<dyn FnMut(u64) + Send>;
 /// What is called when the disk refuses.
@@ -66,6 +76,7 @@ impl Writer {
         options: Options,
         on_durable: OnDurable,
         on_failure: OnFailure,
+        witness: Option<Box<dyn Witness>>,
     ) -> Result<Self, LogError> {
         let written = Arc::<AtomicU64>::default();
         let segment = Segment::new(&folder, last + 1)?;
@@ -79,6 +90,8 @@ impl Writer {
             on_durable,
             written: written.clone(),
             synced: Instant::now(),
+            witness,
+            due: None,
         };
         let run = move || {
             if let Err(error) = disk.run(&inbox) {
@@ -175,12 +188,15 @@ struct Disk {
     on_durable: OnDurable,
     written: Arc<AtomicU64>,
     synced: Instant,
+    witness: Option<Box<dyn Witness>>,
+    /// When the witness wants to be called.
+    due: Option<Instant>,
 }
 
 impl Disk {
     fn run(&mut self, inbox: &Receiver<Job>) -> Result<(), LogError> {
         let mut buffer = vec![];
-        while let Ok(first) = inbox.recv() {
+        while let Some(first) = self.first(inbox) {
             let mut answers = vec![];
             let mut job = Some(first);
             while let Some(next) = job {
@@ -188,6 +204,9 @@ impl Disk {
                     Job::Tick(tick) => {
                         self.segment.encoder.tick(&tick, self.durable, &mut buffer)?;
                         self.last = tick.time;
+                        if let Some(witness) = &mut self.witness {
+                            witness.tick(&tick);
+                        }
                     }
                     Job::State(state) => self.segment.encoder.state(&state, &mut buffer)?,
                     Job::Flush(answer) => answers.push(answer),
@@ -208,7 +227,21 @@ impl Disk {
                 self.roll(self.last + 1)?;
             }
         }
+        if let Some(witness) = &mut self.witness {
+            witness.end();
+        }
         Ok(())
+    }
+    /// What is to be written next; meanwhile the witness is called when it wants to be.
+    fn first(&mut self, inbox: &Receiver<Job>) -> Option<Job> {
+        loop {
+            let Some(due) = self.due else { return inbox.recv().ok() };
+            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.due = self.witness.as_mut().and_then(|w| w.durable()),
+            }
+        }
     }
     /// What else is to be written before the next sync.
     fn next(&self, inbox: &Receiver<Job>, may_wait: bool) -> Option<Job> {
@@ -227,6 +260,7 @@ impl Disk {
         self.synced = Instant::now();
         self.durable = self.last;
         (self.on_durable)(self.durable);
+        self.due = self.witness.as_mut().and_then(|w| w.durable());
         Ok(())
     }
     fn roll(&mut self, first: u64) -> Result<(), LogError> {

@@ -47,6 +47,7 @@ fn write(folder: &Folder, last: u64, ticks: &[Tick], options: Options) -> u64 {
         options,
         Box::new(move |time| told.store(time, Ordering::SeqCst)),
         Box::new(|error| panic!("{error}")),
+        None,
     );
     let writer = writer.unwrap();
     ticks.iter().for_each(|t| writer.append(t.clone()).unwrap());
@@ -113,7 +114,7 @@ proptest! {
         let folder = Folder::below(data.path());
         let ticks: Vec<Tick> = seeds.iter().enumerate().map(|(i, s)| tick(10 + 2 * i as u64, *s)).collect();
         // Each tick is durable before the next one is written.
-        let writer = Writer::start(folder.clone(), folder.lock().unwrap(), 0, Options::default(), Box::new(|_| {}), Box::new(|e| panic!("{e}"))).unwrap();
+        let writer = Writer::start(folder.clone(), folder.lock().unwrap(), 0, Options::default(), Box::new(|_| {}), Box::new(|e| panic!("{e}")), None).unwrap();
         for t in &ticks {
             writer.append(t.clone()).unwrap();
             writer.flush().unwrap();
@@ -143,6 +144,7 @@ fn a_checkpoint_stands_for_what_came_before() {
         Options::default(),
         Box::new(|_| {}),
         Box::new(|e| panic!("{e}")),
+        None,
     )
     .unwrap();
     for t in 1..=5 {

@@ -6,12 +6,12 @@ use crate::cluster::Cluster;
 use crate::echoes::Echoes;
 use crate::json_out::JsonRow;
 use crate::live::errors::SystemErrors;
-use crate::live::outlets;
+use crate::live::{outlets, snapshots};
 use crate::project::Project;
 use crate::publish::{Publication, Publisher, What};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use jarvis_log::Tick;
+use jarvis_log::{State, Tick};
 use std::collections::{BTreeMap, HashMap};
 
 /// Something that a sink would tell.
@@ -38,6 +38,8 @@ struct Teller {
     /// The columns of an event's identity; `None`: all.
     identity: Option<Vec<usize>>,
     row: JsonRow,
+    /// It knows what it had been told when the ticks begin.
+    is_restored: bool,
 }
 
 /// A project that runs on what entered in the past, and tells nobody.
@@ -50,6 +52,8 @@ pub struct Replay {
     tellers: Vec<Vec<Teller>>,
     last: u64,
     wake: u64,
+    /// Up to this tick only the graph follows: what sinks had been told by then is known, or of no interest.
+    silent: u64,
 }
 
 impl Replay {
@@ -66,14 +70,26 @@ impl Replay {
                 let Some(sink) = plans.remove(&name) else { continue };
                 let identity = sink.plan.publish.identity.clone();
                 let publisher = Publisher::new(sink.plan.publish, &sink.spec.schema)?;
-                here.push(Teller { name, publisher, identity, row: JsonRow::new(&sink.spec.schema)? });
+                let row = JsonRow::new(&sink.spec.schema)?;
+                here.push(Teller { name, publisher, identity, row, is_restored: false });
             }
             tellers.push(here);
         }
         let echoes = Echoes::of(&graph);
         let cluster = Cluster::start(graph, workers)?;
         let errors = SystemErrors::new();
-        Ok(Replay { cluster, errors, echoes, entrances, tellers, last: 0, wake: u64::MAX })
+        Ok(Replay { cluster, errors, echoes, entrances, tellers, last: 0, wake: u64::MAX, silent: 0 })
+    }
+
+    /// Goes on from a state of the log instead of the beginning: the ticks up to it say what still counted, and sinks had
+    /// been told what it says. One that it knows nothing of is taken to have been told what was true.
+    pub fn go_on_from(&mut self, state: &State) {
+        self.silent = state.time;
+        let snapshots = snapshots(state);
+        for teller in self.tellers.iter_mut().flatten() {
+            let snapshot = snapshots.get(teller.name.as_str()).map(|bytes| bytes.to_vec());
+            teller.is_restored = snapshot.is_some_and(|bytes| teller.publisher.restore_bytes(bytes).is_ok());
+        }
     }
 
     /// Runs the next tick; what sinks would tell, in the order of sinks.
@@ -84,9 +100,16 @@ impl Replay {
         let Replay { cluster, errors, echoes, last, wake, .. } = self;
         let outputs = Again { cluster, errors, echoes, last, wake }.run(tick, &self.entrances, |_, _| {})?;
         let mut decisions = vec![];
+        let is_silent = tick.time <= self.silent;
         for closed in outputs {
             let batch = ClosedBatch::of(&closed.delta);
             for teller in &mut self.tellers[closed.output] {
+                if is_silent {
+                    if !teller.is_restored {
+                        teller.publisher.next(&batch)?;
+                    }
+                    continue;
+                }
                 let told = teller.publisher.next(&batch)?;
                 decisions.extend(teller.decisions(&told)?);
             }

@@ -4,13 +4,13 @@ use crate::publish::fingerprint;
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
-use jarvis_log::{Batch, Tick};
+use jarvis_log::Batch;
 use jarvis_spec::Pipeline;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The stream of the texts.
-const PIPELINES: &str = "system.pipelines";
+pub const PIPELINES: &str = "system.pipelines";
 
 /// The version of a pipeline: the same for the same text.
 pub fn version(pipeline: &Pipeline) -> String {
@@ -31,14 +31,10 @@ pub(crate) fn texts(pipelines: &[Pipeline]) -> Batch {
     Batch { stream: PIPELINES.to_owned(), place: 0, rows, diffs }
 }
 
-/// The pipelines, each with its version, that run from a tick on; none if they stay as they were.
-pub fn begun(tick: &Tick) -> Vec<(String, String)> {
-    let logged = tick.batches.iter().filter(|b| b.stream == PIPELINES);
-    let pairs = logged.flat_map(|b| {
-        let text = |column: usize, row: usize| {
-            b.rows.column(column).as_string_opt::<i32>().map_or_else(String::new, |c| c.value(row).to_owned())
-        };
-        (0..b.rows.num_rows()).map(move |row| (text(0, row), text(1, row))).collect::<Vec<_>>()
-    });
-    pairs.collect()
+/// The pipelines, each with its version, that run from a tick on: rows of the stream of texts.
+pub fn begun(rows: &RecordBatch) -> Vec<(String, String)> {
+    let text = |column: usize, row: usize| {
+        rows.column(column).as_string_opt::<i32>().map_or_else(String::new, |c| c.value(row).to_owned())
+    };
+    (0..rows.num_rows()).map(|row| (text(0, row), text(1, row))).collect()
 }

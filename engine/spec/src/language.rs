@@ -55,6 +55,7 @@ fn source_keys() -> Value {
         "time": { "description": "The column with the event time (default: the time of arrival).", "type": "string" },
         "lateness": duration("How far behind the clock a row's event time may be."),
         "retain": { "description": "How long a row counts: a duration, or forever (small tables only).", "anyOf": [{ "const": "forever" }, duration("")] },
+        "history": { "description": "How long its rows are kept in the lineage of a run with --data: a duration, or forever (default: as the run's --history says).", "anyOf": [{ "const": "forever" }, duration("")] },
         "key": one_or_more("Columns of the upsert key: the newest row per key counts.", &json!({ "type": "string" })),
     })
 }

@@ -33,6 +33,8 @@ pub struct Source {
     pub lateness: Option<Spanned<Duration>>,
     /// `None` if not written; a diagnostic later, for a stream that needs one.
     pub retain: Option<Spanned<Retain>>,
+    /// How long its rows are kept in the lineage; `None`: as the run says.
+    pub history: Option<Spanned<Retain>>,
     /// Upsert key; empty = rows are a multiset.
     pub key: Vec<Spanned<String>>,
 }

@@ -24,6 +24,9 @@ pub(super) fn compact(
             archive.keep(folder, upto)?;
         }
         let size = checkpoint(folder, upto, keeps, marks, delivered)?;
+        if let Some(archive) = archive {
+            archive.has_checkpoint(folder)?;
+        }
         folder.forget(upto)?;
         Ok(size)
     };

@@ -2,7 +2,7 @@
 
 use super::bridges::Fatal;
 use crate::arrival::Note;
-use jarvis_log::{Batch, Folder, Locked, LogError, Mark, Options, State, Tick, Writer};
+use jarvis_log::{Batch, Folder, Locked, LogError, Mark, Options, State, Tick, Witness, Writer};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -77,6 +77,7 @@ impl Journal {
         before: Before,
         options: Options,
         fatal: Fatal,
+        witness: Option<Box<dyn Witness>>,
     ) -> Result<Self, LogError> {
         let Before { last, marks, delivered } = before;
         let waiting: Arc<Mutex<Waiting>> = Arc::default();
@@ -92,7 +93,7 @@ impl Journal {
         };
         // Nobody listens only when the run is over.
         let on_failure = move |error: LogError| drop(fatal.send(error.into()));
-        let writer = Writer::start(folder, lock, last, options, Box::new(on_durable), Box::new(on_failure))?;
+        let writer = Writer::start(folder, lock, last, options, Box::new(on_durable), Box::new(on_failure), witness)?;
         Ok(Journal { writer, waiting, durable, previous: last, delivered, marks })
     }
     pub fn durable(&self) -> watch::Receiver<u64> {

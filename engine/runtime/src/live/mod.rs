@@ -18,6 +18,7 @@ mod states;
 pub(crate) mod views;
 
 pub(crate) use reload::outlets;
+pub(crate) use states::snapshots;
 
 use crate::control::Control;
 use crate::project::Project;
@@ -34,6 +35,18 @@ pub trait Archive: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// The disk refuses: the log then keeps them.
     fn keep(&self, log: &jarvis_log::Folder, upto: u64) -> anyhow::Result<()>;
+
+    /// The log has a new checkpoint, which will be removed for the next one.
+    ///
+    /// # Errors
+    /// The disk refuses; nothing is lost.
+    fn has_checkpoint(&self, log: &jarvis_log::Folder) -> anyhow::Result<()>;
+
+    /// Who is to see every tick on its way to the disk; the log has been read and repaired.
+    ///
+    /// # Errors
+    /// What it has seen in earlier runs cannot be read.
+    fn witness(&self) -> anyhow::Result<Option<Box<dyn jarvis_log::Witness>>>;
 }
 
 /// How a live run works.

@@ -111,7 +111,8 @@ impl Conductor {
         let (last, marks, delivered) = (before.last, before.marks.clone(), before.delivered.clone());
         let LiveOptions { sync, compact, .. } = self.options;
         let options = Options { sync, segment: Options::default().segment.min(compact) };
-        self.journal = Some(Journal::start(folder.clone(), lock, before, options, self.fatal.clone())?);
+        let witness = self.options.archive.as_ref().map(|archive| archive.witness()).transpose()?.flatten();
+        self.journal = Some(Journal::start(folder.clone(), lock, before, options, self.fatal.clone(), witness)?);
 
         let Project { pipelines, compiled, sources, sinks, .. } = project;
         self.install_sinks(&pipelines, sinks);

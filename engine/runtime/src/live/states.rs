@@ -46,6 +46,12 @@ const FINGERPRINT: &str = "fingerprint ";
 const SNAPSHOT: &str = "snapshot ";
 const TOLD: &str = "told ";
 
+/// By sink, what it would go on from.
+pub(crate) fn snapshots(state: &State) -> HashMap<&str, &[u8]> {
+    let blobs = state.blobs.iter();
+    blobs.filter_map(|blob| Some((blob.name.strip_prefix(SNAPSHOT)?, blob.bytes.as_slice()))).collect()
+}
+
 impl Sinks {
     pub fn of(state: State) -> anyhow::Result<Self> {
         let mut sinks: BTreeMap<String, SinkState> = BTreeMap::new();

@@ -15,7 +15,7 @@ use fields::{check_keys, entries, keep_duration, quoted, stream_reference, text}
 use std::sync::Arc;
 
 const TOP_KEYS: [&str; 6] = ["pipeline", "about", "sources", "operators", "sinks", "tests"];
-const SOURCE_KEYS: [&str; 5] = ["schema", "time", "lateness", "retain", "key"];
+const SOURCE_KEYS: [&str; 6] = ["schema", "time", "lateness", "retain", "history", "key"];
 const OPERATOR_KEYS: [&str; 2] = ["from", "on_error"];
 const SINK_KEYS: [&str; 2] = ["from", "when"];
 /// Schema names that SQL already has a meaning for.
@@ -259,7 +259,8 @@ fn source(entry: &Entry, findings: &mut Diagnostics) -> Option<Source> {
         }
     }
     let lateness = node.get("lateness").and_then(|node| keep_duration(node, "lateness", findings));
-    let retain = node.get("retain").and_then(|node| retain(node, findings));
+    let retain = node.get("retain").and_then(|node| how_long(node, "retain", findings));
+    let history = node.get("history").and_then(|node| how_long(node, "history", findings));
     let kind = kind?;
     Some(Source {
         name: entry.key.clone(),
@@ -269,6 +270,7 @@ fn source(entry: &Entry, findings: &mut Diagnostics) -> Option<Source> {
         time,
         lateness,
         retain,
+        history,
         key,
     })
 }
@@ -302,17 +304,20 @@ fn check_column(name: &Spanned<String>, schema: &SchemaRef, findings: &mut Diagn
     known
 }
 
-fn retain(node: &Node, findings: &mut Diagnostics) -> Option<Spanned<Retain>> {
+fn how_long(node: &Node, key: &str, findings: &mut Diagnostics) -> Option<Spanned<Retain>> {
     if node.as_str() == Some("forever") {
         return Some(Spanned::new(Retain::Forever, node.span().clone()));
     }
-    let retain = keep_duration(node, "retain", findings)?;
+    let retain = keep_duration(node, key, findings)?;
     if retain.value.is_zero() {
-        findings.push(
-            Diagnostic::error("wrong_value", "with `retain: 0` no row would ever count")
-                .at(node.span())
-                .help("write how long a row counts, such as 10m, or forever for a small table"),
-        );
+        let (what, help) = match key {
+            "retain" => {
+                ("no row would ever count", "write how long a row counts, such as 10m, or forever for a small table")
+            }
+            _ => ("nothing would ever be kept", "write how long rows are kept, such as 90d, or forever"),
+        };
+        let message = format!("with `{key}: 0` {what}");
+        findings.push(Diagnostic::error("wrong_value", message).at(node.span()).help(help));
     }
     Some(retain.map(Retain::For))
 }

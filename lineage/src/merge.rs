@@ -1,0 +1,154 @@
+//! Many small parts become few large ones.
+//!
+//! The large part takes effect with its name: a part within the time of another no longer counts (see
+//! [`layout::parts`]), and is then removed. So nothing else must change at the same moment, and a crash leaves either.
+
+use crate::archive::InputArchive;
+use crate::{encode, layout};
+use anyhow::Context;
+use arrow::datatypes::{DataType, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// Parts of this size are not made larger.
+const LARGE: u64 = 128 << 20;
+/// Sizes that differ by less than this factor are about the same.
+const ALIKE: u64 = 4;
+/// Rows that are skipped or read together.
+const ROW_GROUP: usize = 1 << 17;
+/// The end of the name of a part that is being made of others.
+const UNFINISHED_END: &str = ".merging";
+
+/// When parts are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// So many of about the same size, side by side: each row is then written a few times in all.
+    WhenMany(usize),
+    /// As long as there are two that are not large together.
+    All,
+}
+
+/// What was merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    pub before: usize,
+    pub after: usize,
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
+/// Merges the parts of all streams below a data folder.
+///
+/// # Errors
+/// A part cannot be read or written. What was merged until then is.
+pub fn merge(data: &Path, when: Merge) -> anyhow::Result<Merged> {
+    let _lock = layout::lock(data)?;
+    let mut folders: Vec<PathBuf> = vec![];
+    let archive = InputArchive::new(data);
+    folders.extend(archive.all_streams()?.iter().map(|stream| archive.folder(stream)));
+    for pipeline in layout::folders(&layout::streams(data))? {
+        let streams = layout::folders(&layout::streams(data).join(&pipeline))?;
+        folders.extend(streams.iter().map(|stream| layout::stream(data, &pipeline, stream)));
+    }
+    let mut merged = Merged::default();
+    for folder in folders {
+        clean(&folder)?;
+        merge_folder(&folder, when, &mut merged)?;
+    }
+    Ok(merged)
+}
+
+/// Removes what a killed process has left: a part that was not finished, parts that have gone into others.
+fn clean(folder: &Path) -> std::io::Result<()> {
+    let counting = layout::parts(folder)?;
+    let gone = layout::files(folder, layout::PART_END)?.into_iter().filter(|part| !counting.contains(part));
+    gone.chain(layout::files(folder, UNFINISHED_END)?).try_for_each(fs::remove_file)
+}
+
+struct Part {
+    path: PathBuf,
+    size: u64,
+    schema: SchemaRef,
+}
+
+fn merge_folder(folder: &Path, when: Merge, merged: &mut Merged) -> anyhow::Result<()> {
+    let mut group: Vec<Part> = vec![];
+    for path in layout::parts(folder)? {
+        let size = fs::metadata(&path)?.len();
+        if size >= LARGE {
+            finish(folder, &mut group, when, merged)?;
+            continue;
+        }
+        let schema = reader(&path)?.schema().clone();
+        let together: u64 = group.iter().map(|part| part.size).sum::<u64>() + size;
+        let fits = group.last().is_none_or(|last| {
+            last.schema == schema && together <= LARGE && (when == Merge::All || is_alike(last.size, size))
+        });
+        if !fits {
+            finish(folder, &mut group, when, merged)?;
+        }
+        group.push(Part { path, size, schema });
+    }
+    finish(folder, &mut group, when, merged)
+}
+
+fn is_alike(a: u64, b: u64) -> bool {
+    a.max(b) < a.min(b).saturating_mul(ALIKE)
+}
+
+/// Merges a group of parts, if it is large enough.
+fn finish(folder: &Path, group: &mut Vec<Part>, when: Merge, merged: &mut Merged) -> anyhow::Result<()> {
+    let group = std::mem::take(group);
+    let enough = if let Merge::WhenMany(many) = when { many } else { 2 };
+    let [first, .., last] = group.as_slice() else { return Ok(()) };
+    let times = layout::lower(&first.path).zip(layout::upper(&last.path));
+    let Some((lower, upper)) = times.filter(|_| group.len() >= enough) else { return Ok(()) };
+    let finished = folder.join(layout::part(lower, upper));
+    let unfinished = folder.join(format!("part-{lower:020}{UNFINISHED_END}"));
+    let failed = || format!("{} cannot be written", unfinished.display());
+    let file = File::create(&unfinished).with_context(failed)?;
+    let mut writer =
+        ArrowWriter::try_new(file, first.schema.clone(), Some(properties(&first.schema))).with_context(failed)?;
+    for part in &group {
+        let unreadable = || format!("{} cannot be read", part.path.display());
+        for rows in reader(&part.path)?.with_batch_size(8192).build().with_context(unreadable)? {
+            writer.write(&rows.with_context(unreadable)?).with_context(failed)?;
+        }
+    }
+    let file = writer.into_inner().with_context(failed)?;
+    file.sync_all().with_context(failed)?;
+    merged.bytes_after += file.metadata()?.len();
+    fs::rename(&unfinished, &finished).with_context(failed)?;
+    layout::sync_folder(folder)?;
+    for part in group.iter().filter(|part| part.path != finished) {
+        fs::remove_file(&part.path).with_context(|| format!("{} cannot be removed", part.path.display()))?;
+    }
+    merged.before += group.len();
+    merged.after += 1;
+    merged.bytes_before += group.iter().map(|part| part.size).sum::<u64>();
+    Ok(())
+}
+
+fn reader(part: &Path) -> anyhow::Result<ParquetRecordBatchReaderBuilder<File>> {
+    let open = || -> anyhow::Result<_> { Ok(ParquetRecordBatchReaderBuilder::try_new(File::open(part)?)?) };
+    open().with_context(|| format!("{} cannot be read", part.display()))
+}
+
+/// Rows stay in the order of time, so that their statistics find times. Bloom filters find the values of columns that may
+/// name things; they are folded to what the number of different values is worth.
+fn properties(schema: &SchemaRef) -> WriterProperties {
+    let mut properties = encode::parquet_builder()
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_column_statistics_enabled(ColumnPath::from("_time"), EnabledStatistics::Page);
+    for field in schema.fields().iter().filter(|f| !f.name().starts_with('_')) {
+        if matches!(field.data_type(), DataType::Utf8 | DataType::Int64 | DataType::UInt64 | DataType::Int32) {
+            let column = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_bloom_filter_max_ndv(column, ROW_GROUP as u64);
+        }
+    }
+    properties.build()
+}

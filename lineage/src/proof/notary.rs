@@ -1,0 +1,161 @@
+//! Digests what goes to the log, and signs for it now and then.
+
+use super::note::{Checkpoint, Key};
+use super::tree::{Growing, leaf};
+use super::{Block, Leaf, Signed, checkpoints, folder, leaves};
+use crate::layout;
+use crate::past::Past;
+use anyhow::Context;
+use jarvis_log::{Tick, Witness};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a block lasts.
+const BLOCK: Duration = Duration::from_secs(60);
+
+/// Where the private key is, if not in the data folder.
+pub const KEY_FILE: &str = "JARVIS_SIGNING_KEY";
+
+/// Sees all ticks on their way to the disk.
+pub struct Notary {
+    data: PathBuf,
+    key: Key,
+    tree: Growing,
+    /// The last tick of the last leaf, µs.
+    after: u64,
+    block: Block,
+    /// When the block is to be finished; `None`: nothing has come since the last one.
+    due: Option<Instant>,
+}
+
+impl Notary {
+    /// Goes on after the last leaf, with the ticks that have come since.
+    ///
+    /// # Errors
+    /// The key or the leaves cannot be read.
+    pub fn start(data: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder(data)).with_context(|| format!("{} cannot be made", folder(data).display()))?;
+        let key = Key::at(&std::env::var_os(KEY_FILE).map_or_else(|| folder(data).join("key"), PathBuf::from))?;
+        introduce(data, &key)?;
+        repair(&leaves(data))?;
+        repair(&checkpoints(data))?;
+        let (mut tree, mut after) = (Growing::default(), 0);
+        for line in lines(&leaves(data))? {
+            let read: Leaf = read_leaf(&line, data)?;
+            after = read.until;
+            tree.push(leaf(line.as_bytes()));
+        }
+        let mut notary = Notary { data: data.to_owned(), key, tree, after, block: Block::default(), due: None };
+        for tick in Past::after(data, after)? {
+            match tick {
+                Ok(tick) => notary.tick(&tick),
+                // The run goes on; `jarvis lineage verify` will find the place.
+                Err(error) => {
+                    tracing::error!("the history since the last signature is not whole: {error:#}");
+                    break;
+                }
+            }
+        }
+        notary.durable();
+        Ok(notary)
+    }
+
+    fn seal(&mut self) -> anyhow::Result<()> {
+        let block = std::mem::take(&mut self.block);
+        let (until, after) = (block.until, self.after);
+        let line = serde_json::to_string(&block.leaf(after))?;
+        append(&leaves(&self.data), &line)?;
+        self.after = until;
+        self.tree.push(leaf(line.as_bytes()));
+        let checkpoint =
+            Checkpoint { origin: self.key.name().to_owned(), size: self.tree.size(), root: self.tree.root() };
+        let note = self.key.sign(&checkpoint.text());
+        let newest = folder(&self.data).join("checkpoint");
+        layout::write(&newest, note.as_bytes()).with_context(|| format!("{} cannot be written", newest.display()))?;
+        let signed = Signed { time: until, size: checkpoint.size, checkpoint: note };
+        append(&checkpoints(&self.data), &serde_json::to_string(&signed)?)
+    }
+
+    /// Finishes the block; what cannot be written is told, and the run goes on.
+    fn finish(&mut self) {
+        self.due = None;
+        if self.block.ticks == 0 {
+            return;
+        }
+        if let Err(error) = self.seal() {
+            tracing::error!("history could not be signed: {error:#}");
+        }
+    }
+}
+
+impl Witness for Notary {
+    fn tick(&mut self, tick: &Tick) {
+        self.block.tick(tick);
+    }
+    fn durable(&mut self) -> Option<Instant> {
+        if self.block.ticks == 0 {
+            return None;
+        }
+        let due = *self.due.get_or_insert_with(|| Instant::now() + BLOCK);
+        if due <= Instant::now() {
+            self.finish();
+        }
+        self.due
+    }
+    fn end(&mut self) {
+        self.finish();
+    }
+}
+
+/// Adds a key to those that have signed, if it is new.
+fn introduce(data: &Path, key: &Key) -> anyhow::Result<()> {
+    let path = folder(data).join("key.pub");
+    let mut keys = if path.exists() { lines(&path)? } else { vec![] };
+    let own = key.verifier().to_string();
+    if keys.last() == Some(&own) {
+        return Ok(());
+    }
+    keys.retain(|key| *key != own);
+    keys.push(own);
+    let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+    layout::write(&path, text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The whole lines of a file; none if it is not there.
+pub(crate) fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        text => text.with_context(|| format!("{} cannot be read", path.display()))?,
+    };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    Ok(whole.lines().map(str::to_owned).collect())
+}
+
+pub(super) fn read_leaf(line: &str, data: &Path) -> anyhow::Result<Leaf> {
+    serde_json::from_str(line).with_context(|| format!("{} is damaged", leaves(data).display()))
+}
+
+/// Cuts off a line that a killed process has not finished.
+fn repair(path: &Path) -> anyhow::Result<()> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        text => text.with_context(|| format!("{} cannot be read", path.display()))?,
+    };
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if whole < text.len() {
+        let cut = || OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(whole as u64));
+        cut().with_context(|| format!("{} cannot be repaired", path.display()))?;
+    }
+    Ok(())
+}
+
+fn append(path: &Path, line: &str) -> anyhow::Result<()> {
+    let write = || {
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_data()
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}

@@ -1,0 +1,73 @@
+//! What is done to the history of a run now and then: few large files of many small ones, and what need not be kept goes.
+
+use crate::project_arguments::ProjectArguments;
+use jarvis_lineage::{Keeping, Merge, merge, retain};
+use jarvis_runtime::{Kinds, Project};
+use jarvis_spec::Retain;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often.
+const PERIOD: Duration = Duration::from_secs(600);
+/// So many parts of about the same size become one: a row is written about four times in a year.
+const MANY: usize = 16;
+/// Longer than anything is kept.
+const FOREVER: Duration = Duration::from_secs(1 << 40);
+
+/// A data folder, and who says how long things are kept in it.
+#[derive(Clone)]
+pub struct House {
+    pub data: PathBuf,
+    /// Where a source does not say; `None`: for ever.
+    pub history: Option<Duration>,
+    pub arguments: ProjectArguments,
+    pub kinds: Arc<Kinds>,
+}
+
+impl House {
+    /// Goes on until the runtime ends; a crash in between leaves nothing half-done.
+    pub async fn keep(self) {
+        let mut clock = tokio::time::interval(PERIOD);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first one strikes at once.
+        clock.tick().await;
+        loop {
+            clock.tick().await;
+            let house = self.clone();
+            let done = tokio::task::spawn_blocking(move || house.once()).await;
+            if let Ok(Err(error)) = done {
+                tracing::error!("the history could not be tidied: {error:#}");
+            }
+        }
+    }
+
+    fn once(&self) -> anyhow::Result<()> {
+        let merged = merge(&self.data, Merge::WhenMany(MANY))?;
+        if merged.before > 0 {
+            tracing::info!(before = merged.before, after = merged.after, "merged parts of the history");
+        }
+        // Pipelines may have been edited; while they have errors, everything stays.
+        let Ok(project) = self.arguments.load(&self.kinds, None) else { return Ok(()) };
+        let keeping = keeping(&project, self.history);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        let retained = retain(&self.data, &keeping, now, false)?;
+        if retained.files > 0 {
+            tracing::info!(files = retained.files, bytes = retained.bytes, "removed old history");
+        }
+        Ok(())
+    }
+}
+
+/// What sources say about their history.
+fn keeping(project: &Project, others: Option<Duration>) -> Keeping {
+    let sources = project.pipelines.iter().flat_map(|p| p.sources.iter().map(move |s| (p, s)));
+    let streams = sources.filter_map(|(pipeline, source)| {
+        let keep = match source.history.as_ref()?.value {
+            Retain::For(keep) => keep,
+            Retain::Forever => FOREVER,
+        };
+        Some((format!("{}.{}", pipeline.name.value, source.name.value), keep))
+    });
+    Keeping { others, streams: streams.collect() }
+}

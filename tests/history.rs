@@ -1,0 +1,258 @@
+//! What is done with history: it is shortened, copied, made smaller and proved, and stays what it was.
+
+mod common;
+
+use common::mqtt::{Mosquitto, Subscriber, publish};
+use common::{Folder, Instance, text, wait_for};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+
+const SHOP: &str = r#"
+pipeline: shop
+sources:
+  heat:
+    mqtt: { topic: "shop/{tool}/heat" }
+    schema: { tool: utf8, n: int64, heat: int64 }
+    retain: 2s
+  limits:
+    table: { path: limits.csv }
+    schema: { tool: utf8, most: int64 }
+    key: [tool]
+    retain: forever
+operators:
+  hot: { sql: "SELECT h.tool, h.n FROM heat h JOIN limits l ON h.tool = l.tool WHERE h.heat > l.most" }
+sinks:
+  alarms: { from: hot, mqtt: { topic: "out/{tool}/{n}", as: events, clear: true } }
+  kept: { from: hot, lineage: {} }
+"#;
+
+/// A run that has made its log smaller all the while.
+struct Kept {
+    folder: Folder,
+    alarms: usize,
+}
+
+/// Lets a run take `rounds` of readings, each made a tick of its own, and ends it.
+fn run(rounds: i64) -> Kept {
+    let folder =
+        Folder::with(&[("pipelines/shop.yaml", SHOP), ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\n")]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let options = ["--data", "data", "--checkpoint", "20ms", "--compact", "3000", "--listen", "127.0.0.1:0"];
+    let mut command = folder.command(&[&["run", "pipelines"][..], &options].concat());
+    command.env("JARVIS_MQTT", broker.url());
+    let instance = Instance::run(command);
+    instance.address();
+    broker.wait_for_subscriptions(1);
+    for n in 0..rounds {
+        let readings: Vec<(String, String)> = (0..3)
+            .map(|tool| (format!("shop/t{tool}/heat"), format!("{{\"n\":{n},\"heat\":{}}}", (n * 7 + tool * 3) % 11)))
+            .collect();
+        publish(broker.port, &readings);
+    }
+    let raised = (0..rounds).flat_map(|n| (0..3).map(move |tool| (n * 7 + tool * 3) % 11)).filter(|h| *h > 5).count();
+    // Each is raised, and clears when its reading no longer counts.
+    wait_for("all alarms", || (alarms.messages().len() >= 2 * raised).then_some(()));
+    assert!(instance.terminate().success());
+    Kept { folder, alarms: 2 * raised }
+}
+
+impl Kept {
+    fn replay(&self, data: &str, arguments: &[&str]) -> Vec<Value> {
+        let all = [&["replay", "pipelines", "--data", data, "--format", "json"][..], arguments].concat();
+        self.folder.fine(&all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+    fn bases(&self, data: &str) -> usize {
+        fs::read_dir(self.folder.path(&format!("{data}/bases"))).map_or(0, |files| files.count())
+    }
+    fn parts(&self, of: &str) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder.path(of)).unwrap().map(|f| f.unwrap().path());
+        let mut parts: Vec<PathBuf> = files.filter(|f| f.extension().is_some_and(|e| e == "parquet")).collect();
+        parts.sort();
+        parts
+    }
+    fn is_whole(&self, data: &str) -> bool {
+        let output = self.folder.jarvis(&["lineage", "verify", "--data", data]);
+        let said = text(&output.stdout);
+        assert!(output.status.success() == said.contains(": whole"), "{said} {}", text(&output.stderr));
+        output.status.success()
+    }
+    /// What `lineage verify` finds.
+    fn findings(&self, arguments: &[&str]) -> String {
+        let output = self.folder.jarvis(&[&["lineage", "verify", "--data", "data"][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        text(&output.stdout)
+    }
+}
+
+#[test]
+fn a_part_of_the_past_is_what_it_was_in_the_whole() {
+    let kept = run(40);
+    assert!(kept.bases("data") > 0, "the log was not made smaller");
+    let all = kept.replay("data", &[]);
+    let told = all.iter().filter(|d| d["sink"] == "shop.alarms").count();
+    assert_eq!(told, kept.alarms);
+    for at in [all.len() / 3, all.len() / 2, all.len() - 5] {
+        let from = all[at]["time"].as_str().unwrap();
+        let since: Vec<&Value> = all.iter().filter(|d| d["time"].as_str().unwrap() >= from).collect();
+        let part = kept.replay("data", &["--from", from]);
+        assert_eq!(part.iter().collect::<Vec<_>>(), since, "from {from}");
+        let two = kept.replay("data", &["--from", from, "--workers", "2"]);
+        assert_eq!(two, part);
+    }
+    for decision in [&all[3], &all[all.len() - 5]].into_iter().filter(|d| d["id"].is_string()) {
+        let tree = kept.folder.fine(&["explain", decision["id"].as_str().unwrap(), "pipelines"]);
+        assert!(tree.contains("shop.heat") && tree.contains("shop.limits"), "{tree}");
+    }
+}
+
+#[test]
+fn few_large_files_say_what_many_small_ones_said() {
+    let kept = run(25);
+    let all = kept.replay("data", &[]);
+    let count = "SELECT count(*) AS n, count(DISTINCT _time) AS times, sum(heat) AS heat FROM lineage.shop.heat";
+    let ask = || kept.folder.fine(&["sql", count, "--data", "data", "--format", "csv"]);
+    let (before, parts) = (ask(), kept.parts("data/inputs/shop/heat").len());
+    assert!(parts > 2, "there is nothing to merge");
+    kept.folder.fine(&["lineage", "compact"]);
+    assert!(kept.parts("data/inputs/shop/heat").len() < parts);
+    assert_eq!(ask(), before);
+    assert_eq!(kept.replay("data", &[]), all);
+    assert!(kept.is_whole("data"));
+}
+
+#[test]
+fn a_shortened_history_begins_later_and_is_right_from_there() {
+    let kept = run(40);
+    let all = kept.replay("data", &[]);
+    let said = kept.folder.jarvis(&["lineage", "retain", "--keep", "1s", "--dry-run"]);
+    assert!(text(&said.stderr).contains("would remove"), "{}", text(&said.stderr));
+    assert_eq!(kept.replay("data", &[]), all, "a dry run has removed something");
+    let said = kept.folder.jarvis(&["lineage", "retain", "--keep", "1s"]);
+    assert!(text(&said.stdout).contains("shop.heat: up to"), "{}", text(&said.stdout));
+    let rest = kept.replay("data", &[]);
+    assert!(!rest.is_empty() && rest.len() < all.len(), "{} of {}", rest.len(), all.len());
+    assert_eq!(rest, all[all.len() - rest.len()..]);
+    // What an alarm rests on that came before the cut is still known.
+    let limits = kept.folder.fine(&["explain", rest.iter().find_map(|d| d["id"].as_str()).unwrap(), "pipelines"]);
+    assert!(limits.contains("shop.limits"), "{limits}");
+    assert!(kept.is_whole("data"));
+    let asked = kept.folder.jarvis(&["replay", "pipelines", "--data", "data"]);
+    assert!(text(&asked.stderr).contains("was removed"), "{}", text(&asked.stderr));
+}
+
+#[test]
+fn one_stream_can_be_kept_shorter_than_others() {
+    let kept = run(30);
+    let rows = |stream: &str| {
+        let sql = format!("SELECT count(*) AS n FROM lineage.shop.{stream}");
+        kept.folder.fine(&["sql", &sql, "--data", "data", "--format", "json"])
+    };
+    let (heat, limits) = (rows("heat"), rows("limits"));
+    kept.folder.fine(&["lineage", "retain", "--stream", "shop.heat=1s"]);
+    assert_ne!(rows("heat"), heat);
+    assert_eq!(rows("limits"), limits);
+    assert!(kept.is_whole("data"));
+}
+
+#[test]
+fn a_copy_is_a_history_of_its_own() {
+    let kept = run(20);
+    let all = kept.replay("data", &[]);
+    let folder = &kept.folder;
+    folder.fine(&["lineage", "export", "--to", "copy"]);
+    assert!(!folder.path("copy/proof/key").exists(), "a private key was handed on");
+    assert!(kept.is_whole("copy"));
+    assert_eq!(kept.replay("copy", &[]), all);
+    // Again: nothing has come since, and nothing is lost.
+    folder.fine(&["lineage", "export", "--to", "copy"]);
+    assert_eq!(kept.replay("copy", &[]), all);
+    folder.fine(&["lineage", "import", "--from", "copy", "--data", "back"]);
+    assert!(kept.is_whole("back"));
+    assert_eq!(kept.replay("back", &[]), all);
+    // A run goes on from it, and signs under a new name after the old one.
+    let broker = Mosquitto::start(folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let mut command = folder.command(&["run", "pipelines", "--data", "back", "--listen", "127.0.0.1:0"]);
+    command.env("JARVIS_MQTT", broker.url());
+    let instance = Instance::run(command);
+    instance.address();
+    broker.wait_for_subscriptions(1);
+    publish(broker.port, &[("shop/t0/heat", "{\"n\":1,\"heat\":9}")]);
+    wait_for("a new alarm", || (!alarms.messages().is_empty()).then_some(()));
+    assert!(instance.terminate().success());
+    assert!(kept.replay("back", &[]).len() > all.len());
+    assert!(kept.is_whole("back"));
+    // It is no longer a beginning of the other, nor the other of it.
+    let refused = folder.jarvis(&["lineage", "export", "--data", "data", "--to", "back"]);
+    assert!(text(&refused.stderr).contains("another history"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn what_was_altered_or_cut_is_found() {
+    let kept = run(25);
+    let folder = &kept.folder;
+    assert!(kept.is_whole("data"));
+    // Somebody has kept the checkpoint, and the history goes on.
+    fs::copy(folder.path("data/proof/checkpoint"), folder.path("then")).unwrap();
+    folder.fine(&["lineage", "export", "--to", "honest"]);
+
+    let part = kept.parts("data/inputs/shop/heat").remove(1);
+    let bytes = fs::read(&part).unwrap();
+    fs::remove_file(&part).unwrap();
+    assert!(kept.findings(&[]).contains("shop.heat"));
+    // Rows that are in place of others.
+    let other = kept.parts("data/inputs/shop/heat").remove(0);
+    fs::copy(&other, &part).unwrap();
+    assert!(kept.findings(&[]).contains("shop.heat"));
+    let mut broken = bytes.clone();
+    broken.truncate(bytes.len() / 2);
+    fs::write(&part, broken).unwrap();
+    assert!(kept.findings(&[]).contains("cannot be read"));
+    fs::write(&part, &bytes).unwrap();
+    assert!(kept.is_whole("data"));
+
+    // Leaves that are made to fit are not those that were signed.
+    let leaves = folder.read("data/proof/leaves.jsonl");
+    let forged = leaves.replacen("\"rows\":", "\"rows\":1", 1);
+    folder.write("data/proof/leaves.jsonl", &forged);
+    assert!(kept.findings(&[]).contains("rewritten"));
+    folder.write("data/proof/leaves.jsonl", "");
+    folder.write("data/proof/checkpoints.jsonl", "");
+    // Without anything to compare with, nothing is signed; whoever has kept a checkpoint knows better.
+    assert!(kept.findings(&["--checkpoint", "then"]).contains("history was cut"));
+    // Another key does not count.
+    let refused = folder.jarvis(&["lineage", "verify", "--data", "honest", "--key", "data/proof/checkpoint"]);
+    assert!(text(&refused.stderr).contains("verifier key"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn proofs_are_checked_without_the_history() {
+    let kept = run(10);
+    let folder = &kept.folder;
+    let old = folder.read("data/proof/checkpoint");
+    folder.write("then", &old);
+    let all = kept.replay("data", &[]);
+    folder.write("block", &folder.fine(&["lineage", "prove", "--time", all[5]["time"].as_str().unwrap()]));
+    folder.write("beginning", &folder.fine(&["lineage", "prove", "--since", "then"]));
+    let said = folder.fine(&["lineage", "check", "block", "--key", "data/proof/key.pub"]);
+    assert!(said.contains("shop.heat"), "{said}");
+    let said = folder.fine(&["lineage", "check", "beginning", "--key", "data/proof/key.pub", "--old", "then"]);
+    assert!(said.contains("begin with"), "{said}");
+    for (proof, with) in [("block", "index 9"), ("block", "extra eHg=")] {
+        let altered: String = folder
+            .read(proof)
+            .lines()
+            .map(|line| {
+                if line.split(' ').next() == with.split(' ').next() { format!("{with}\n") } else { format!("{line}\n") }
+            })
+            .collect();
+        folder.write("altered", &altered);
+        let refused = folder.jarvis(&["lineage", "check", "altered", "--key", "data/proof/key.pub"]);
+        assert_eq!(refused.status.code(), Some(1), "{with}: {}", text(&refused.stdout));
+    }
+    folder.write("altered", "no proof");
+    let refused = folder.jarvis(&["lineage", "check", "altered", "--key", "data/proof/key.pub"]);
+    assert!(text(&refused.stderr).contains("no proof"), "{}", text(&refused.stderr));
+}
