@@ -5,6 +5,7 @@
 
 use crate::housekeeping::House;
 use crate::http::{self, Instance, Listen};
+use crate::postgres::Postgres;
 use crate::project_arguments::ProjectArguments;
 use crate::{signals, terminal, watch};
 use anyhow::Context;
@@ -36,6 +37,7 @@ pub struct Setup {
     pub compact: Option<u64>,
     /// How long history is kept where a source does not say; `None`: for ever.
     pub history: Option<Duration>,
+    pub postgres: Option<Postgres>,
     pub listen: Listen,
     /// Reload pipelines whose files change.
     pub watch: bool,
@@ -59,6 +61,7 @@ pub fn run(
     beside: impl FnOnce(&Scene<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let listener = setup.listen.bind()?;
+    let postgres = setup.postgres.as_ref().map(|postgres| postgres.bind(setup.data.as_deref())).transpose()?;
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("beside").enable_all().build()?;
     let (control, requests) = mpsc::channel(WAITING_REQUESTS);
     let address = listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
@@ -72,9 +75,15 @@ pub fn run(
             }
         });
     }
-    if let Some(listener) = listener {
+    if listener.is_some() || postgres.is_some() {
         let instance = Instance::new(control.clone(), setup.data.clone())?;
-        runtime.spawn(http::serve(listener, instance));
+        if let Some(postgres) = postgres {
+            terminal::say(&postgres.about()?);
+            runtime.spawn(postgres.serve(instance.clone()));
+        }
+        if let Some(listener) = listener {
+            runtime.spawn(http::serve(listener, instance));
+        }
     }
     if let Some(data) = &setup.data {
         let house = House {

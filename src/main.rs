@@ -11,6 +11,7 @@ mod live;
 mod log;
 mod memory;
 mod picture;
+mod postgres;
 mod project_arguments;
 mod signals;
 mod terminal;

@@ -7,12 +7,13 @@ use crate::archive::{InputArchive, Now};
 use crate::layout;
 use datafusion::arrow::array::{RecordBatch, new_null_array};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
+use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::datasource::{TableType, ViewTable, provider_as_source};
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes the streams recorded below a data folder tables: `lineage.PIPELINE.STREAM`, or just `PIPELINE.STREAM`. A
 /// stream without a finished part is no table. `information_schema` lists them.
@@ -39,23 +40,45 @@ pub fn open(data: &Path) -> Result<SessionContext> {
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let context = crate::session(config);
-    let inputs = Inputs { archive: InputArchive::new(&data), now: OnceLock::new() };
-    context
-        .register_catalog("lineage", Arc::new(Pipelines { views: layout::streams(&data), inputs: Arc::new(inputs) }));
+    context.register_catalog("lineage", Arc::new(Pipelines::new(&data, false)));
     Ok(context)
+}
+
+/// The catalog for one who asks again and again: [`Lineage::renew`] makes the next query see what is there then.
+///
+/// # Errors
+/// The folder's path cannot be made absolute.
+pub fn lasting(data: &Path) -> Result<Lineage> {
+    Ok(Lineage(Arc::new(Pipelines::new(&std::path::absolute(data)?, true))))
+}
+
+/// All streams of a data folder, for long.
+#[derive(Clone, Debug)]
+pub struct Lineage(Arc<Pipelines>);
+
+impl Lineage {
+    /// The next table is of a new moment.
+    pub fn renew(&self) {
+        *self.0.inputs.now.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub fn catalog(&self) -> Arc<dyn CatalogProvider> {
+        self.0.clone()
+    }
 }
 
 /// What entered, read when a query first asks: all its tables are of one moment.
 #[derive(Debug)]
 struct Inputs {
     archive: InputArchive,
-    now: OnceLock<std::result::Result<Now, String>>,
+    now: Mutex<Option<std::result::Result<Arc<Now>, String>>>,
 }
 
 impl Inputs {
-    fn now(&self) -> Result<&Now> {
-        let now = self.now.get_or_init(|| self.archive.now().map_err(|error| error.strip_backtrace()));
-        now.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))
+    fn now(&self) -> Result<Arc<Now>> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || self.archive.now().map(Arc::new).map_err(|error| error.strip_backtrace());
+        now.get_or_insert_with(read).clone().map_err(DataFusionError::Execution)
     }
     /// The names of all streams, as (pipeline, stream). DataFusion has no way to say that they cannot be listed.
     fn names(&self) -> Vec<(String, String)> {
@@ -72,6 +95,15 @@ struct Pipelines {
     /// What was recorded of views.
     views: PathBuf,
     inputs: Arc<Inputs>,
+    /// Tables look again what is there whenever they are read.
+    is_lasting: bool,
+}
+
+impl Pipelines {
+    fn new(data: &Path, is_lasting: bool) -> Self {
+        let inputs = Inputs { archive: InputArchive::new(data), now: Mutex::default() };
+        Pipelines { views: layout::streams(data), inputs: Arc::new(inputs), is_lasting }
+    }
 }
 
 impl CatalogProvider for Pipelines {
@@ -84,18 +116,19 @@ impl CatalogProvider for Pipelines {
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let folder = inside(&self.views, name)?;
         let is_there = folder.is_dir() || self.inputs.names().iter().any(|(pipeline, _)| pipeline == name);
-        let inputs = self.inputs.clone();
-        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs }) as _)
+        let (inputs, is_lasting) = (self.inputs.clone(), self.is_lasting);
+        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs, is_lasting }) as _)
     }
 }
 
 /// A schema: a table per stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pipeline {
     name: String,
     /// What was recorded of its views.
     folder: PathBuf,
     inputs: Arc<Inputs>,
+    is_lasting: bool,
 }
 
 impl Pipeline {
@@ -119,6 +152,59 @@ impl Pipeline {
                 let both = scan(old)?.union(scan(new)?.build()?)?.build()?;
                 Some(Arc::new(ViewTable::new(both, None)))
             }
+        })
+    }
+}
+
+impl Pipeline {
+    /// A table that looks what is there whenever it is read.
+    fn again(&self, name: &str, now: &Arc<dyn TableProvider>) -> Arc<dyn TableProvider> {
+        Arc::new(Stream { pipeline: self.clone(), name: name.to_owned(), schema: now.schema() })
+    }
+}
+
+/// A stream as a table of prepared statements, which are planned once and run often.
+#[derive(Debug)]
+struct Stream {
+    pipeline: Pipeline,
+    name: String,
+    schema: SchemaRef,
+}
+
+impl TableProvider for Stream {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+    fn scan<'s, 'a, 'p, 'f, 't>(
+        &'s self,
+        state: &'a dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'f [Expr],
+        limit: Option<usize>,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<dyn ExecutionPlan>>> + Send + 't>>
+    where
+        's: 't,
+        'a: 't,
+        'p: 't,
+        'f: 't,
+        Self: 't,
+    {
+        Box::pin(async move {
+            let now = self.pipeline.table_now(&self.name)?;
+            let gone = || DataFusionError::Execution(format!("{}.{} is gone", self.pipeline.name, self.name));
+            let now = now.ok_or_else(gone)?;
+            // Columns may have been added since.
+            let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+            let wanted = projection.unwrap_or(&all).iter();
+            let places = wanted.map(|i| now.schema().index_of(self.schema.field(*i).name()));
+            let places = places.collect::<std::result::Result<Vec<_>, _>>()?;
+            now.scan(state, Some(&places), filters, limit).await
         })
     }
 }
@@ -167,7 +253,10 @@ impl SchemaProvider for Pipeline {
         'n: 'a,
         Self: 'a,
     {
-        Box::pin(async move { self.table_now(name) })
+        Box::pin(async move {
+            let table = self.table_now(name)?;
+            Ok(if self.is_lasting { table.map(|table| self.again(name, &table)) } else { table })
+        })
     }
 
     fn table_type<'p, 'n, 'a>(&'p self, name: &'n str) -> Later<'a, Option<TableType>>

@@ -29,7 +29,7 @@ mod retention;
 mod session;
 
 pub use archive::InputArchive;
-pub use catalog::open;
+pub use catalog::{Lineage, lasting, open};
 pub use copies::{Copied, copy};
 pub use merge::{Merge, Merged, merge};
 pub use past::{Past, beginnings, past, past_for, rows_of};

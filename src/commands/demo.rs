@@ -61,6 +61,7 @@ impl Demo {
             checkpoint: None,
             compact: None,
             history: None,
+            postgres: None,
             listen: self.listen.unwrap_or_else(free_listen),
             watch: true,
         };

@@ -2,6 +2,7 @@
 
 use crate::http::Listen;
 use crate::live::{self, Setup};
+use crate::postgres::Postgres;
 use crate::project_arguments::{ProjectArguments, written};
 use crate::{environment, kinds, log, terminal};
 use anyhow::Context;
@@ -55,6 +56,16 @@ pub struct Run {
         default_value = "127.0.0.1:7470"
     )]
     listen: Listen,
+    /// Live: answer Postgres clients, such as psql and Grafana (as `--postgres=127.0.0.1:7433`). The password is that of
+    /// JARVIS_POSTGRES_PASSWORD, or in the data folder, where one is made
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:7432", value_parser = postgres)]
+    postgres: Option<SocketAddr>,
+    /// Live: the certificate chain for Postgres clients, PEM; with --postgres-key, what they ask and get is encrypted
+    #[arg(long, value_name = "FILE", requires = "postgres_key")]
+    postgres_cert: Option<PathBuf>,
+    /// Live: the private key of --postgres-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "postgres_cert")]
+    postgres_key: Option<PathBuf>,
     /// Live: run an MQTT broker inside, for pipelines that name none (as `--embedded-broker=127.0.0.1:1884`)
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:1883", value_parser = broker)]
     embedded_broker: Option<SocketAddr>,
@@ -77,6 +88,10 @@ fn broker(text: &str) -> Result<SocketAddr, String> {
         Ok(address) => Ok(address),
         Err(_) => Err("write IP:PORT, such as 127.0.0.1:1883".to_owned()),
     }
+}
+
+fn postgres(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write IP:PORT, such as 127.0.0.1:7432".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -123,6 +138,7 @@ impl Run {
             checkpoint: self.checkpoint,
             compact: self.compact,
             history: self.history,
+            postgres: self.postgres.map(|address| Postgres { address, tls: self.postgres_cert.zip(self.postgres_key) }),
             listen: self.listen,
             watch: self.watch,
         };

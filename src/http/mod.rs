@@ -26,7 +26,7 @@ use guard::Hosts;
 use jarvis_runtime::Control;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,8 +96,15 @@ impl Instance {
         Ok(Self { control, metrics, data: data.map(Arc::new) })
     }
 
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref().map(PathBuf::as_path)
+    }
+
     /// Asks the conductor.
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Control) -> Result<T, Refusal> {
+    ///
+    /// # Errors
+    /// The run is ending, or its dataflow is busy.
+    pub async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Control) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let ended = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "jarvis is stopping".to_owned());
         let asked = async {
@@ -110,7 +117,14 @@ impl Instance {
 }
 
 /// Why there is no answer.
-struct Refusal(StatusCode, String);
+#[derive(Debug)]
+pub struct Refusal(StatusCode, String);
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.1)
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {

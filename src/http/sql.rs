@@ -19,8 +19,7 @@ pub(super) async fn sql(
 ) -> Result<Response, Refusal> {
     let views = instance.ask(|reply| Control::Views { reply }).await?;
     let views = views.into_iter().map(|(name, rows)| (name, vec![rows])).collect();
-    let data = instance.data.as_deref().map(std::path::PathBuf::as_path);
-    let answer = views::query(views, data, &query).await;
+    let answer = views::query(views, instance.data(), &query).await;
     let rows = answer.map_err(|error| Refusal(StatusCode::BAD_REQUEST, views::reason(&error)))?;
     let wants_json = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|accept| accept.contains("json"));
     let (kind, body) = if wants_json { (JSON_LINES, as_json(&rows)) } else { (ARROW_STREAM, as_arrow(&rows)) };

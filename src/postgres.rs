@@ -1,0 +1,249 @@
+//! The Postgres wire protocol: psql, Grafana, DBeaver and anything else that speaks it ask the live views and the history.
+//!
+//! A view is the table `PIPELINE.STREAM`; what was kept of it is `lineage.PIPELINE.STREAM`, or, for tools that know no third
+//! part of a name, `lineage_PIPELINE.STREAM`. All is read-only. A statement sees one moment: views as of the last tick,
+//! history up to it. Passwords go by SCRAM-SHA-256 (RFC 7677); any user name will do.
+
+mod guard;
+mod live;
+
+use crate::http::Instance;
+use anyhow::Context;
+use async_trait::async_trait;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion_postgres::DfSessionService;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
+use datafusion_postgres::hooks::cursor::CursorStatementHook;
+use datafusion_postgres::hooks::set_show::SetShowHook;
+use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use guard::Guard;
+use live::Live;
+use pgwire::api::PgWireServerHandlers;
+use pgwire::api::auth::sasl::SASLAuthStartupHandler;
+use pgwire::api::auth::sasl::scram::{ScramAuth, gen_salted_password};
+use pgwire::api::auth::{AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use pgwire::error::PgWireResult;
+use pgwire::tokio::{TlsAcceptor, process_socket};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// The catalog of names that begin with none.
+const CATALOG: &str = "jarvis";
+/// Where the password comes from, if not from the data folder.
+const PASSWORD: &str = "JARVIS_POSTGRES_PASSWORD";
+/// Rounds of SCRAM, as Postgres has them.
+const ITERATIONS: usize = 4096;
+/// Connections at one time; more are closed at once.
+const CONNECTIONS: usize = 64;
+
+/// Where to listen, and how.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    pub address: SocketAddr,
+    /// Files with the certificate chain and its private key, PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// One that is ready to answer.
+pub struct Bound {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    secret: Secret,
+    /// Where the password is, for people.
+    place: String,
+}
+
+impl Postgres {
+    /// # Errors
+    /// The address is taken, a file cannot be read, or there is no password.
+    pub fn bind(&self, data: Option<&Path>) -> anyhow::Result<Bound> {
+        let Postgres { address, tls } = self;
+        let (password, place) = password(data)?;
+        let tls = tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
+        if !address.ip().is_loopback() && tls.is_none() {
+            tracing::warn!(
+                "{address} can be reached from other machines, and what is asked and answered is not encrypted"
+            );
+        }
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on {address}: choose another address with --postgres=ADDRESS"))?;
+        listener.set_nonblocking(true)?;
+        let mut salt = vec![0; 16];
+        getrandom::fill(&mut salt).context("there is no randomness")?;
+        let salted = gen_salted_password(&password, &salt, ITERATIONS);
+        Ok(Bound { listener, tls, secret: Secret { salt, salted }, place })
+    }
+}
+
+impl Bound {
+    /// What people must know to connect.
+    ///
+    /// # Errors
+    /// The socket has gone.
+    pub fn about(&self) -> std::io::Result<String> {
+        let address = self.listener.local_addr()?;
+        Ok(format!(
+            "Postgres clients: psql -h {} -p {} -U jarvis (password in {})",
+            address.ip(),
+            address.port(),
+            self.place
+        ))
+    }
+
+    /// Answers until the runtime ends.
+    pub async fn serve(self, instance: Instance) {
+        let listener = match tokio::net::TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "nothing is answered to Postgres clients"),
+        };
+        let free = Arc::new(Semaphore::new(CONNECTIONS));
+        let secret = Arc::new(self.secret);
+        loop {
+            let (socket, peer) = match listener.accept().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::warn!(%error, "a Postgres client could not connect");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = free.clone().try_acquire_owned() else {
+                tracing::warn!(%peer, "there are {CONNECTIONS} Postgres clients already");
+                continue;
+            };
+            let (tls, secret, instance) = (self.tls.clone(), secret.clone(), instance.clone());
+            tokio::spawn(async move {
+                let _place = place;
+                let served = match Connection::new(&secret, instance) {
+                    Ok(connection) => {
+                        process_socket(socket, tls, Arc::new(connection)).await.map_err(anyhow::Error::from)
+                    }
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = served {
+                    tracing::info!(%peer, "a Postgres client is gone: {error:#}");
+                }
+            });
+        }
+    }
+}
+
+/// The password, and where it is.
+fn password(data: Option<&Path>) -> anyhow::Result<(String, String)> {
+    if let Some(given) = std::env::var(PASSWORD).ok().filter(|p| !p.is_empty()) {
+        return Ok((given, PASSWORD.to_owned()));
+    }
+    let data = data.with_context(|| {
+        format!("Postgres clients need a password: set {PASSWORD}, or keep a folder with --data, where one is made")
+    })?;
+    let path = data.join("postgres.password");
+    let unusable = || format!("the password {} cannot be used", path.display());
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok((text.trim().to_owned(), path.display().to_string())),
+        Ok(_) => anyhow::bail!("{} is empty", path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(unusable),
+    }
+    let mut secret = [0; 18];
+    getrandom::fill(&mut secret).context("there is no randomness")?;
+    let made = BASE64_URL_SAFE_NO_PAD.encode(secret);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    fs::create_dir_all(data).with_context(unusable)?;
+    let written = options.open(&path).and_then(|mut file| writeln!(file, "{made}"));
+    written.with_context(unusable)?;
+    Ok((made, path.display().to_string()))
+}
+
+fn acceptor(chain: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
+    let unreadable = |path: &Path| format!("{} cannot be read as PEM", path.display());
+    let certificates = CertificateDer::pem_file_iter(chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = certificates.with_context(|| unreadable(chain))?;
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = config.with_no_client_auth().with_single_cert(certificates, key).with_context(|| unreadable(chain))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What a password is checked against.
+#[derive(Clone)]
+struct Secret {
+    salt: Vec<u8>,
+    salted: Vec<u8>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+#[async_trait]
+impl AuthSource for Secret {
+    async fn get_password(&self, _: &LoginInfo) -> PgWireResult<Password> {
+        Ok(Password::new(Some(self.salt.clone()), self.salted.clone()))
+    }
+}
+
+/// One client, with a session of its own.
+struct Connection {
+    secret: Arc<Secret>,
+    session: Arc<DfSessionService>,
+}
+
+impl Connection {
+    fn new(secret: &Arc<Secret>, instance: Instance) -> anyhow::Result<Self> {
+        let history = instance.data().map(jarvis_lineage::lasting).transpose()?;
+        let live = Arc::new(Live::new(history.clone()));
+        let session = Arc::new(session(&live, history.as_ref())?);
+        let hooks: Vec<Arc<dyn datafusion_postgres::QueryHook>> = vec![
+            Arc::new(Guard { live, history, instance }),
+            Arc::new(CursorStatementHook),
+            Arc::new(SetShowHook),
+            Arc::new(TransactionStatementHook),
+        ];
+        Ok(Connection { secret: secret.clone(), session: Arc::new(DfSessionService::new_with_hooks(session, hooks)) })
+    }
+}
+
+/// A session over the views and the history.
+fn session(live: &Arc<Live>, history: Option<&jarvis_lineage::Lineage>) -> anyhow::Result<SessionContext> {
+    let config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, "system")
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let context = jarvis_lineage::session(config);
+    context.register_catalog(CATALOG, live.clone());
+    setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+    if let Some(history) = history {
+        context.register_catalog("lineage", history.catalog());
+    }
+    Ok(context)
+}
+
+impl PgWireServerHandlers for Connection {
+    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
+        self.session.clone()
+    }
+    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
+        self.session.clone()
+    }
+    fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        let mut scram = ScramAuth::new(self.secret.clone());
+        scram.set_iterations(ITERATIONS);
+        Arc::new(SASLAuthStartupHandler::new(Arc::new(DefaultServerParameterProvider::default())).with_scram(scram))
+    }
+}
