@@ -35,6 +35,7 @@ pub struct Setup {
     pub sync: Option<Duration>,
     pub checkpoint: Option<Duration>,
     pub compact: Option<u64>,
+    pub sign: Option<Duration>,
     /// How long history is kept where a source does not say; `None`: for ever.
     pub history: Option<Duration>,
     pub postgres: Option<Postgres>,
@@ -99,7 +100,11 @@ pub fn run(
         runtime.spawn(watch::follow(paths, setup.kinds.clone(), control.clone()));
     }
     beside(&Scene { runtime: runtime.handle(), control, http: address })?;
-    let archive = setup.data.as_deref().map(|data| Arc::new(InputArchive::new(data)) as Arc<dyn Archive>);
+    let archive = setup.data.as_deref().map(|data| {
+        let archive = InputArchive::new(data);
+        let archive = if let Some(sign) = setup.sign { archive.signing_every(sign) } else { archive };
+        Arc::new(archive) as Arc<dyn Archive>
+    });
     let mut options = LiveOptions { workers: setup.workers, data: setup.data, archive, ..LiveOptions::default() };
     options.tick = setup.tick.unwrap_or(options.tick);
     options.sync = setup.sync.unwrap_or(options.sync);

@@ -256,3 +256,49 @@ fn proofs_are_checked_without_the_history() {
     let refused = folder.jarvis(&["lineage", "check", "altered", "--key", "data/proof/key.pub"]);
     assert!(text(&refused.stderr).contains("no proof"), "{}", text(&refused.stderr));
 }
+
+#[test]
+fn what_is_signed_is_published_and_holds_the_history_to_it() {
+    let proof = fs::read_to_string(common::repository().join("pipelines/history_proof.yaml")).unwrap();
+    let folder = Folder::with(&[
+        ("pipelines/shop.yaml", SHOP),
+        ("pipelines/limits.csv", "tool,most\nt0,5\n"),
+        ("pipelines/history_proof.yaml", &proof),
+    ]);
+    let broker = Mosquitto::start(&folder);
+    let kept = Subscriber::start(broker.port, "jarvis/history/#");
+    let run = || {
+        let options = ["--data", "data", "--sign", "50ms", "--listen", "127.0.0.1:0"];
+        let mut command = folder.command(&[&["run", "pipelines"][..], &options].concat());
+        command.env("JARVIS_MQTT", broker.url());
+        let instance = Instance::run(command);
+        instance.address();
+        instance
+    };
+    let instance = run();
+    wait_for("some checkpoints", || (kept.messages().len() >= 3).then_some(()));
+    // Killed and started again: it goes on.
+    instance.signal("-KILL");
+    drop(instance);
+    let instance = run();
+    let before = kept.messages().len();
+    wait_for("more checkpoints", || (kept.messages().len() >= before + 3).then_some(()));
+    assert!(instance.terminate().success());
+    let messages: Vec<Value> =
+        kept.messages().iter().map(|(_, payload)| serde_json::from_str(payload).unwrap()).collect();
+    for (n, message) in [&messages[0], &messages[messages.len() - 1]].into_iter().enumerate() {
+        let file = format!("kept{n}");
+        folder.write(&file, message["checkpoint"].as_str().unwrap());
+        let said = folder.jarvis(&["lineage", "verify", "--checkpoint", &file]);
+        assert!(said.status.success(), "{}", text(&said.stdout));
+    }
+    // A history that was made anew with the same key is another one.
+    for part in ["leaves.jsonl", "checkpoints.jsonl", "checkpoint"] {
+        fs::remove_file(folder.path(&format!("data/proof/{part}"))).unwrap();
+    }
+    assert!(run().terminate().success());
+    let said = folder.jarvis(&["lineage", "verify"]);
+    assert!(said.status.success(), "{}", text(&said.stdout));
+    let said = folder.jarvis(&["lineage", "verify", "--checkpoint", "kept1"]);
+    assert_eq!(said.status.code(), Some(1), "{}", text(&said.stdout));
+}

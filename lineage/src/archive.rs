@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The stream of the ticks: `_time`, and the tick before, `previous`.
 pub(crate) const TICKS: &str = "system.ticks";
@@ -28,6 +29,8 @@ pub(crate) const DELIVERIES: &str = "system.deliveries";
 #[derive(Clone, Debug)]
 pub struct InputArchive {
     data: PathBuf,
+    /// How often history is signed.
+    sign: Duration,
 }
 
 /// All inputs at one moment. What the archive has of them does not change any more.
@@ -63,7 +66,12 @@ struct Writing {
 
 impl InputArchive {
     pub fn new(data: &Path) -> Self {
-        InputArchive { data: data.to_owned() }
+        InputArchive { data: data.to_owned(), sign: Duration::from_secs(60) }
+    }
+
+    /// One that signs history so often, instead of every minute.
+    pub fn signing_every(self, sign: Duration) -> Self {
+        InputArchive { sign, ..self }
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -206,7 +214,7 @@ impl Archive for InputArchive {
     }
 
     fn witness(&self) -> anyhow::Result<Option<Box<dyn Witness>>> {
-        Ok(Some(Box::new(Notary::start(&self.data)?)))
+        Ok(Some(Box::new(Notary::start(&self.data, self.sign)?)))
     }
 }
 

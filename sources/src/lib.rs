@@ -4,6 +4,7 @@
 //! live (a task that feeds arrivals until the graph stops). None of them knows the graph.
 
 mod broker;
+mod checkpoints;
 pub mod decode;
 mod difference;
 mod file;
@@ -14,6 +15,7 @@ mod timer;
 mod watched;
 
 pub use broker::{BrokerError, EmbeddedBroker, start_embedded_broker};
+pub use checkpoints::CheckpointsSource;
 pub use file::FileSource;
 pub use generate::GenerateSource;
 pub use mqtt::MqttSource;
@@ -25,6 +27,7 @@ use jarvis_runtime::kinds::SourceKind;
 /// All kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn SourceKind>> {
     vec![
+        Box::new(CheckpointsSource),
         Box::new(FileSource),
         Box::new(GenerateSource),
         Box::new(MqttSource),

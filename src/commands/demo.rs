@@ -60,6 +60,7 @@ impl Demo {
             sync: None,
             checkpoint: None,
             compact: None,
+            sign: None,
             history: None,
             postgres: None,
             listen: self.listen.unwrap_or_else(free_listen),

@@ -44,6 +44,10 @@ pub struct Run {
     /// [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     compact: Option<u64>,
+    /// Live: how often history is signed, with the key in the data folder or in the file that JARVIS_SIGNING_KEY names
+    /// [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    sign: Option<Duration>,
     /// Live: how long history is kept, such as 90d; a source may say otherwise with `history` [default: forever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     history: Option<Duration>,
@@ -137,6 +141,7 @@ impl Run {
             sync: self.sync,
             checkpoint: self.checkpoint,
             compact: self.compact,
+            sign: self.sign,
             history: self.history,
             postgres: self.postgres.map(|address| Postgres { address, tls: self.postgres_cert.zip(self.postgres_key) }),
             listen: self.listen,

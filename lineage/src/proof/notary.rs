@@ -12,15 +12,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a block lasts.
-const BLOCK: Duration = Duration::from_secs(60);
-
 /// Where the private key is, if not in the data folder.
 pub const KEY_FILE: &str = "JARVIS_SIGNING_KEY";
 
 /// Sees all ticks on their way to the disk.
 pub struct Notary {
     data: PathBuf,
+    /// How long a block lasts.
+    lasts: Duration,
     key: Key,
     tree: Growing,
     /// The last tick of the last leaf, µs.
@@ -31,11 +30,11 @@ pub struct Notary {
 }
 
 impl Notary {
-    /// Goes on after the last leaf, with the ticks that have come since.
+    /// Goes on after the last leaf, with the ticks that have come since; a block `lasts` so long.
     ///
     /// # Errors
     /// The key or the leaves cannot be read.
-    pub fn start(data: &Path) -> anyhow::Result<Self> {
+    pub fn start(data: &Path, lasts: Duration) -> anyhow::Result<Self> {
         fs::create_dir_all(folder(data)).with_context(|| format!("{} cannot be made", folder(data).display()))?;
         let key = Key::at(&std::env::var_os(KEY_FILE).map_or_else(|| folder(data).join("key"), PathBuf::from))?;
         introduce(data, &key)?;
@@ -47,7 +46,7 @@ impl Notary {
             after = read.until;
             tree.push(leaf(line.as_bytes()));
         }
-        let mut notary = Notary { data: data.to_owned(), key, tree, after, block: Block::default(), due: None };
+        let mut notary = Notary { data: data.to_owned(), lasts, key, tree, after, block: Block::default(), due: None };
         for tick in Past::after(data, after)? {
             match tick {
                 Ok(tick) => notary.tick(&tick),
@@ -98,7 +97,7 @@ impl Witness for Notary {
         if self.block.ticks == 0 {
             return None;
         }
-        let due = *self.due.get_or_insert_with(|| Instant::now() + BLOCK);
+        let due = *self.due.get_or_insert_with(|| Instant::now() + self.lasts);
         if due <= Instant::now() {
             self.finish();
         }

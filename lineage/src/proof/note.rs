@@ -67,7 +67,7 @@ impl Key {
         let key = SigningKey::from_bytes(&secret);
         let id: String =
             Sha256::digest(key.verifying_key().as_bytes())[..6].iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Key { name: format!("jarvis/lineage/{id}"), key })
+        Ok(Key { name: format!("jarvis-lineage-{id}"), key })
     }
 
     /// The name, which is also the origin of checkpoints.
