@@ -1,7 +1,8 @@
-//! What is done to the history of a run now and then: few large files of many small ones, and what need not be kept goes.
+//! What is done to the history of a run now and then: few large files of many small ones, what need not be
+//! kept goes, and what is old goes to the store.
 
 use crate::project_arguments::ProjectArguments;
-use jarvis_lineage::{Keeping, Merge, merge, retain};
+use jarvis_lineage::{Keeping, Merge, Store, merge, offload, retain};
 use jarvis_runtime::{Kinds, Project};
 use jarvis_spec::Retain;
 use std::path::PathBuf;
@@ -12,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const PERIOD: Duration = Duration::from_secs(600);
 /// So many parts of about the same size become one: a row is written about four times in a year.
 const MANY: usize = 16;
+/// History that is put into a store, if there is one.
+const OLD: Duration = Duration::from_secs(24 * 3600);
 /// Longer than anything is kept.
 const FOREVER: Duration = Duration::from_secs(1 << 40);
 
@@ -47,10 +50,23 @@ impl House {
         if merged.before > 0 {
             tracing::info!(before = merged.before, after = merged.after, "merged parts of the history");
         }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        self.forget(now)?;
+        // A store that cannot be reached only means that history stays here.
+        if Store::of(&self.data)?.is_some() {
+            let offloaded = offload(&self.data, now.saturating_sub(OLD.as_micros() as u64))?;
+            if offloaded.files > 0 {
+                tracing::info!(files = offloaded.files, bytes = offloaded.bytes, "put old history into the store");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what need not be kept any longer.
+    fn forget(&self, now: u64) -> anyhow::Result<()> {
         // Pipelines may have been edited; while they have errors, everything stays.
         let Ok(project) = self.arguments.load(&self.kinds, None) else { return Ok(()) };
         let keeping = keeping(&project, self.history);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
         let retained = retain(&self.data, &keeping, now, false)?;
         if retained.files > 0 {
             tracing::info!(files = retained.files, bytes = retained.bytes, "removed old history");

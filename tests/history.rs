@@ -1,9 +1,12 @@
 //! What is done with history: it is shortened, copied, made smaller and proved, and stays what it was.
 
 mod common;
+#[path = "common/s3.rs"]
+mod s3;
 
 use common::mqtt::{Mosquitto, Subscriber, publish};
 use common::{Folder, Instance, text, wait_for};
+use s3::{Mood, S3};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -187,6 +190,85 @@ fn a_copy_is_a_history_of_its_own() {
     // It is no longer a beginning of the other, nor the other of it.
     let refused = folder.jarvis(&["lineage", "export", "--data", "data", "--to", "back"]);
     assert!(text(&refused.stderr).contains("another history"), "{}", text(&refused.stderr));
+}
+
+/// What jarvis says when it has `s3` for old history, and whether it succeeds.
+fn with_store(kept: &Kept, s3: &S3, arguments: &[&str]) -> (bool, String) {
+    let mut command = kept.folder.command(arguments);
+    s3.tell(&mut command);
+    // A store that hangs is given up soon.
+    let output = command.env("AWS_TIMEOUT", "500ms").output().unwrap();
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn history_in_a_store_is_history() {
+    let kept = run(25);
+    let s3 = S3::start(&kept.folder);
+    let all = kept.folder.fine(&["replay", "pipelines", "--data", "data", "--format", "json"]);
+    let count = "SELECT count(*) AS n, sum(heat) AS heat, max(_time) AS last FROM lineage.shop.heat";
+    let answer = kept.folder.fine(&["sql", count, "--data", "data", "--format", "csv"]);
+    let parts = kept.parts("data/inputs/shop/heat").len();
+    let ask = |arguments: &[&str]| with_store(&kept, &s3, arguments);
+
+    let (done, said) = ask(&["lineage", "offload", "--older-than", "0s"]);
+    assert!(!done && said.contains("--to s3://"), "{said}");
+    let (done, said) = ask(&["lineage", "offload", "--older-than", "0s", "--to", "s3://history/shop"]);
+    assert!(done, "{said}");
+    assert!(kept.parts("data/inputs/shop/heat").is_empty());
+    assert_eq!(kept.parts("s3/history/shop/inputs/shop/heat").len(), parts);
+
+    let (done, said) = ask(&["replay", "pipelines", "--data", "data", "--format", "json"]);
+    assert!(done && said.starts_with(&all), "{said}");
+    let (done, said) = ask(&["sql", count, "--data", "data", "--format", "csv"]);
+    assert!(done && said == answer, "{said}");
+    let (done, said) = ask(&["lineage", "verify"]);
+    assert!(done, "{said}");
+    // An export has all of it, and needs no store.
+    let (done, said) = ask(&["lineage", "export", "--to", "copy"]);
+    assert!(done, "{said}");
+    assert!(kept.is_whole("copy"));
+    assert_eq!(kept.folder.fine(&["sql", count, "--data", "copy", "--format", "csv"]), answer);
+    // What need not be kept goes, also there.
+    let (done, said) = ask(&["lineage", "retain", "--keep", "1s"]);
+    assert!(done, "{said}");
+    assert!(kept.parts("s3/history/shop/inputs/shop/heat").len() < parts);
+    let (done, said) = ask(&["lineage", "verify"]);
+    assert!(done, "{said}");
+}
+
+#[test]
+fn a_store_that_fails_is_an_error_for_who_needs_it() {
+    let kept = run(15);
+    let s3 = S3::start(&kept.folder);
+    let ask = |arguments: &[&str]| with_store(&kept, &s3, arguments);
+    s3.be(Mood::Refuses);
+    let (done, said) = ask(&["lineage", "offload", "--to", "s3://history/shop"]);
+    assert!(!done && said.contains("s3://history/shop cannot be reached"), "{said}");
+    s3.be(Mood::Well);
+    let (done, said) = ask(&["lineage", "offload", "--to", "https://history"]);
+    assert!(!done && said.contains("write s3://"), "{said}");
+    let (done, said) = ask(&["lineage", "offload", "--older-than", "0s", "--to", "s3://history/shop"]);
+    assert!(done, "{said}");
+    let rows = "SELECT count(*) AS n FROM lineage.shop.heat";
+    for mood in [Mood::Refuses, Mood::Hangs] {
+        s3.be(mood);
+        let (done, said) = ask(&["sql", rows, "--data", "data"]);
+        assert!(!done && said.to_lowercase().contains("error"), "{mood:?}: {said}");
+        let (done, said) = ask(&["lineage", "verify"]);
+        assert!(!done && said.contains("s3://history/shop"), "{mood:?}: {said}");
+        let (done, said) = ask(&["replay", "pipelines", "--data", "data"]);
+        assert!(!done && said.contains("s3://history/shop"), "{mood:?}: {said}");
+        // Times whose parts are here, or in the log, can still be asked for, and so can what there is.
+        let (done, said) = ask(&["sql", &format!("{rows} WHERE _time > now()"), "--data", "data", "--format", "csv"]);
+        assert!(done && said == "n\n0\n", "{mood:?}: {said}");
+        let (done, said) =
+            ask(&["sql", "SELECT count(*) > 5 AS many FROM information_schema.columns", "--data", "data"]);
+        assert!(done && said.contains("true"), "{mood:?}: {said}");
+    }
+    s3.be(Mood::Well);
+    let (done, said) = ask(&["lineage", "verify"]);
+    assert!(done, "{said}");
 }
 
 #[test]

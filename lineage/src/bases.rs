@@ -8,7 +8,7 @@
 //! kept when the archive has grown by more than the base takes, so that all of them are never larger than the archive.
 
 use crate::archive::InputArchive;
-use crate::layout;
+use crate::{cold, layout};
 use jarvis_log::Folder;
 use std::fs;
 use std::io;
@@ -59,12 +59,12 @@ impl InputArchive {
     }
 
     /// Bytes of the archive that are about what came after a time.
-    fn size_since(&self, time: u64) -> io::Result<u64> {
+    fn size_since(&self, time: u64) -> anyhow::Result<u64> {
         let mut size = 0;
         for stream in self.all_streams()? {
             for part in layout::parts(&self.folder(&stream))? {
                 if layout::upper(&part).is_some_and(|upper| upper > time + 1) {
-                    size += fs::metadata(&part)?.len();
+                    size += cold::size(&part)?;
                 }
             }
         }

@@ -5,19 +5,13 @@
 
 use crate::archive::{InputArchive, Now};
 use crate::layout;
-use datafusion::arrow::array::{RecordBatch, new_null_array};
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, Session, TableProvider};
+use crate::stream::{Content, Stream};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::datasource::{TableType, ViewTable, provider_as_source};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::datasource::TableType;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -40,7 +34,7 @@ pub fn open(data: &Path) -> Result<SessionContext> {
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let context = crate::session(config);
-    context.register_catalog("lineage", Arc::new(Pipelines::new(&data, false)));
+    context.register_catalog("lineage", Arc::new(Pipelines::new(&data)));
     Ok(context)
 }
 
@@ -49,7 +43,7 @@ pub fn open(data: &Path) -> Result<SessionContext> {
 /// # Errors
 /// The folder's path cannot be made absolute.
 pub fn lasting(data: &Path) -> Result<Lineage> {
-    Ok(Lineage(Arc::new(Pipelines::new(&std::path::absolute(data)?, true))))
+    Ok(Lineage(Arc::new(Pipelines::new(&std::path::absolute(data)?))))
 }
 
 /// All streams of a data folder, for long.
@@ -95,14 +89,12 @@ struct Pipelines {
     /// What was recorded of views.
     views: PathBuf,
     inputs: Arc<Inputs>,
-    /// Tables look again what is there whenever they are read.
-    is_lasting: bool,
 }
 
 impl Pipelines {
-    fn new(data: &Path, is_lasting: bool) -> Self {
+    fn new(data: &Path) -> Self {
         let inputs = Inputs { archive: InputArchive::new(data), now: Mutex::default() };
-        Pipelines { views: layout::streams(data), inputs: Arc::new(inputs), is_lasting }
+        Pipelines { views: layout::streams(data), inputs: Arc::new(inputs) }
     }
 }
 
@@ -116,8 +108,8 @@ impl CatalogProvider for Pipelines {
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let folder = inside(&self.views, name)?;
         let is_there = folder.is_dir() || self.inputs.names().iter().any(|(pipeline, _)| pipeline == name);
-        let (inputs, is_lasting) = (self.inputs.clone(), self.is_lasting);
-        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs, is_lasting }) as _)
+        let inputs = self.inputs.clone();
+        is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs }) as _)
     }
 }
 
@@ -128,113 +120,39 @@ struct Pipeline {
     /// What was recorded of its views.
     folder: PathBuf,
     inputs: Arc<Inputs>,
-    is_lasting: bool,
 }
 
 impl Pipeline {
     fn table_now(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(folder) = inside(&self.folder, name) else { return Ok(None) };
-        let parts = layout::parts(&folder)?;
-        if !parts.is_empty() {
-            return Ok(Some(Arc::new(listing(&parts)?)));
-        }
-        let stream = format!("{}.{name}", self.name);
-        let (parts, recent) = self.inputs.now()?.stream(&stream)?;
-        Ok(match (parts.is_empty(), recent.is_empty()) {
-            (true, true) => None,
-            (false, true) => Some(Arc::new(listing(&parts)?)),
-            (true, false) => Some(Arc::new(in_memory(None, recent)?)),
-            (false, false) => {
-                let old = Arc::new(listing(&parts)?);
-                let new = Arc::new(in_memory(Some(old.schema()), recent)?);
-                let scan =
-                    |table: Arc<dyn TableProvider>| LogicalPlanBuilder::scan(name, provider_as_source(table), None);
-                let both = scan(old)?.union(scan(new)?.build()?)?.build()?;
-                Some(Arc::new(ViewTable::new(both, None)))
-            }
-        })
+        let table = Table { pipeline: self.clone(), name: name.to_owned(), folder };
+        Ok(Stream::new(table)?.map(|stream| Arc::new(stream) as _))
     }
 }
 
-impl Pipeline {
-    /// A table that looks what is there whenever it is read.
-    fn again(&self, name: &str, now: &Arc<dyn TableProvider>) -> Arc<dyn TableProvider> {
-        Arc::new(Stream { pipeline: self.clone(), name: name.to_owned(), schema: now.schema() })
-    }
-}
-
-/// A stream as a table of prepared statements, which are planned once and run often.
+/// What there is of a stream: of a view what was recorded, of an input what entered.
 #[derive(Debug)]
-struct Stream {
+struct Table {
     pipeline: Pipeline,
     name: String,
-    schema: SchemaRef,
+    /// Where a view would be recorded.
+    folder: PathBuf,
 }
 
-impl TableProvider for Stream {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+impl Content for Table {
+    fn content(&self) -> Result<(Vec<PathBuf>, Vec<RecordBatch>)> {
+        let parts = layout::parts(&self.folder)?;
+        if !parts.is_empty() {
+            return Ok((parts, vec![]));
+        }
+        Ok(self.pipeline.inputs.now()?.stream(&self.name())?)
     }
-    fn table_type(&self) -> TableType {
-        TableType::Base
+    fn data(&self) -> &Path {
+        self.pipeline.inputs.archive.data()
     }
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    fn name(&self) -> String {
+        format!("{}.{}", self.pipeline.name, self.name)
     }
-    fn scan<'s, 'a, 'p, 'f, 't>(
-        &'s self,
-        state: &'a dyn Session,
-        projection: Option<&'p Vec<usize>>,
-        filters: &'f [Expr],
-        limit: Option<usize>,
-    ) -> Pin<Box<dyn Future<Output = Result<Arc<dyn ExecutionPlan>>> + Send + 't>>
-    where
-        's: 't,
-        'a: 't,
-        'p: 't,
-        'f: 't,
-        Self: 't,
-    {
-        Box::pin(async move {
-            let now = self.pipeline.table_now(&self.name)?;
-            let gone = || DataFusionError::Execution(format!("{}.{} is gone", self.pipeline.name, self.name));
-            let now = now.ok_or_else(gone)?;
-            // Columns may have been added since.
-            let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-            let wanted = projection.unwrap_or(&all).iter();
-            let places = wanted.map(|i| now.schema().index_of(self.schema.field(*i).name()));
-            let places = places.collect::<std::result::Result<Vec<_>, _>>()?;
-            now.scan(state, Some(&places), filters, limit).await
-        })
-    }
-}
-
-/// Parquet files as one table.
-fn listing(parts: &[PathBuf]) -> Result<ListingTable> {
-    let schema = merged(parts)?;
-    let format = ParquetFormat::default().with_skip_metadata(false);
-    let options = ListingOptions::new(Arc::new(format)).with_file_extension(layout::PART_END);
-    let urls = parts.iter().map(|part| ListingTableUrl::parse(part.display().to_string())).collect::<Result<_>>()?;
-    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
-    ListingTable::try_new(config)
-}
-
-/// Batches as a table; columns may have been added meanwhile, and what a batch lacks is null in its rows.
-fn in_memory(first: Option<SchemaRef>, batches: Vec<RecordBatch>) -> Result<MemTable> {
-    let loose = |schema: &Schema| {
-        Schema::new(schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>())
-    };
-    let schemas = first.iter().cloned().chain(batches.iter().map(RecordBatch::schema)).map(|s| loose(&s));
-    let schema = Arc::new(Schema::try_merge(schemas)?);
-    let column = |batch: &RecordBatch, field: &Field| match batch.column_by_name(field.name()) {
-        Some(column) => column.clone(),
-        None => new_null_array(field.data_type(), batch.num_rows()),
-    };
-    let conformed = batches.iter().map(|batch| {
-        let columns = schema.fields().iter().map(|field| column(batch, field)).collect();
-        Ok(RecordBatch::try_new(schema.clone(), columns)?)
-    });
-    MemTable::try_new(schema.clone(), vec![conformed.collect::<Result<_>>()?])
 }
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -253,10 +171,7 @@ impl SchemaProvider for Pipeline {
         'n: 'a,
         Self: 'a,
     {
-        Box::pin(async move {
-            let table = self.table_now(name)?;
-            Ok(if self.is_lasting { table.map(|table| self.again(name, &table)) } else { table })
-        })
+        Box::pin(async move { self.table_now(name) })
     }
 
     fn table_type<'p, 'n, 'a>(&'p self, name: &'n str) -> Later<'a, Option<TableType>>
@@ -285,24 +200,4 @@ fn listed(names: std::io::Result<Vec<String>>, folder: &Path) -> Vec<String> {
         tracing::warn!(folder = %folder.display(), %error, "the lineage cannot be listed");
         Vec::new()
     })
-}
-
-/// The columns of all parts: a pipeline may have been edited between them. What a part lacks is null in its rows.
-fn merged(parts: &[PathBuf]) -> Result<SchemaRef> {
-    let mut merged = Schema::empty();
-    for part in parts {
-        let found = File::open(part)
-            .map_err(|error| in_part(part, error))
-            .and_then(|file| ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| in_part(part, error)))?;
-        let nullable: Vec<Field> =
-            found.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        merged = Schema::try_merge([merged, Schema::new(nullable)]).map_err(|error| {
-            in_part(part, format!("{error}; earlier parts have another type: move one or the other away"))
-        })?;
-    }
-    Ok(Arc::new(merged))
-}
-
-fn in_part(part: &Path, error: impl std::fmt::Display) -> DataFusionError {
-    DataFusionError::Execution(format!("the part {} of the lineage cannot be read: {error}", part.display()))
 }

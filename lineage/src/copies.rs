@@ -5,7 +5,7 @@
 
 use crate::archive::InputArchive;
 use crate::proof::{self, Signed};
-use crate::{bases, layout};
+use crate::{bases, cold, layout};
 use anyhow::{Context, bail};
 use jarvis_log::Folder;
 use std::fs;
@@ -46,12 +46,12 @@ pub fn copy(from: &Path, to: &Path, with_key: bool) -> anyhow::Result<Copied> {
     let archive = InputArchive::new(from);
     let until = archive.until()?;
     for stream in archive.all_streams()? {
-        copied.parts(&archive.parts(&stream, until)?, &InputArchive::new(to).folder(&stream))?;
+        copied.parts(from, &archive.parts(&stream, until)?, &InputArchive::new(to).folder(&stream))?;
     }
     for pipeline in layout::folders(&layout::streams(from))? {
         for stream in layout::folders(&layout::streams(from).join(&pipeline))? {
             let parts = layout::parts(&layout::stream(from, &pipeline, &stream))?;
-            copied.parts(&parts, &layout::stream(to, &pipeline, &stream))?;
+            copied.parts(from, &parts, &layout::stream(to, &pipeline, &stream))?;
         }
     }
     for base in bases::bases(from)? {
@@ -65,11 +65,20 @@ pub fn copy(from: &Path, to: &Path, with_key: bool) -> anyhow::Result<Copied> {
 }
 
 impl Copied {
-    /// Copies parts that are not there yet; what has a name does not change.
-    fn parts(&mut self, parts: &[PathBuf], to: &Path) -> anyhow::Result<()> {
+    /// Copies parts that are not there yet, also those that are in a store; what has a name does not change.
+    fn parts(&mut self, data: &Path, parts: &[PathBuf], to: &Path) -> anyhow::Result<()> {
         for part in parts {
-            let Some(name) = part.file_name() else { continue };
-            self.once(part, &to.join(name))?;
+            let Some(name) = part.file_name().and_then(|name| name.to_str()) else { continue };
+            let there = to.join(name.trim_end_matches(layout::COLD_END));
+            let size = cold::size(part)?;
+            if fs::metadata(&there).is_ok_and(|there| there.len() == size) {
+                continue;
+            }
+            let failed = || format!("{} cannot be copied to {}", part.display(), there.display());
+            fs::create_dir_all(to).with_context(failed)?;
+            cold::copy(data, part, &there).with_context(failed)?;
+            self.files += 1;
+            self.bytes += size;
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use std::{fs, io};
 const PART_BEGIN: &str = "part-";
 /// The end of a finished part's name.
 pub(crate) const PART_END: &str = ".parquet";
+/// What follows the name of a part that is in the store.
+pub(crate) const COLD_END: &str = ".cold";
 /// The end of the name of a part that is being written.
 pub(crate) const UNFINISHED_END: &str = ".unfinished";
 
@@ -49,15 +51,19 @@ pub(crate) fn lower(part: &Path) -> Option<u64> {
 
 /// Before which time the rows of a finished part are.
 pub(crate) fn upper(part: &Path) -> Option<u64> {
-    part.file_name()?.to_str()?.strip_suffix(PART_END)?.rsplit('-').next()?.parse().ok()
+    let name = part.file_name()?.to_str()?;
+    name.strip_suffix(COLD_END).unwrap_or(name).strip_suffix(PART_END)?.rsplit('-').next()?.parse().ok()
 }
 
 /// The finished parts of a stream, in order of time; none if there is no such folder. Small parts are made one large
 /// one now and then: a part within the time of another has been, and no longer counts.
 pub(crate) fn parts(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let here = files(folder, PART_END)?.into_iter();
+    let cold = files(folder, &format!("{PART_END}{COLD_END}"))?;
     let mut parts: Vec<(u64, u64, PathBuf)> =
-        files(folder, PART_END)?.into_iter().filter_map(|path| Some((lower(&path)?, upper(&path)?, path))).collect();
-    parts.sort_by_key(|(lower, upper, _)| (*lower, std::cmp::Reverse(*upper)));
+        here.chain(cold).filter_map(|path| Some((lower(&path)?, upper(&path)?, path))).collect();
+    // Of a part that is both here and in the store, the one that is here.
+    parts.sort_by(|a, b| (a.0, b.1, &a.2).cmp(&(b.0, a.1, &b.2)));
     let mut until = 0;
     parts.retain(|(_, upper, _)| {
         let is_within = *upper <= until;
@@ -107,6 +113,18 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     fs::File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// The folders of all streams, of what entered and of views.
+pub(crate) fn all_folders(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut all = vec![];
+    for root in [inputs(data), streams(data)] {
+        for pipeline in folders(&root)? {
+            let here = root.join(&pipeline);
+            all.extend(folders(&here)?.iter().map(|stream| here.join(stream)));
+        }
+    }
+    Ok(all)
 }
 
 /// The names of the folders in a folder, sorted; none if it is not there.

@@ -17,6 +17,7 @@
 mod archive;
 mod bases;
 mod catalog;
+mod cold;
 mod copies;
 pub mod encode;
 mod layout;
@@ -27,9 +28,11 @@ mod query;
 mod recorder;
 mod retention;
 mod session;
+mod stream;
 
 pub use archive::InputArchive;
 pub use catalog::{Lineage, lasting, open};
+pub use cold::{Offloaded, Store, offload};
 pub use copies::{Copied, copy};
 pub use merge::{Merge, Merged, merge};
 pub use past::{Past, beginnings, past, past_for, rows_of};

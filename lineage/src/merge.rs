@@ -3,8 +3,7 @@
 //! The large part takes effect with its name: a part within the time of another no longer counts (see
 //! [`layout::parts`]), and is then removed. So nothing else must change at the same moment, and a crash leaves either.
 
-use crate::archive::InputArchive;
-use crate::{encode, layout};
+use crate::{cold, encode, layout};
 use anyhow::Context;
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -47,15 +46,8 @@ pub struct Merged {
 /// A part cannot be read or written. What was merged until then is.
 pub fn merge(data: &Path, when: Merge) -> anyhow::Result<Merged> {
     let _lock = layout::lock(data)?;
-    let mut folders: Vec<PathBuf> = vec![];
-    let archive = InputArchive::new(data);
-    folders.extend(archive.all_streams()?.iter().map(|stream| archive.folder(stream)));
-    for pipeline in layout::folders(&layout::streams(data))? {
-        let streams = layout::folders(&layout::streams(data).join(&pipeline))?;
-        folders.extend(streams.iter().map(|stream| layout::stream(data, &pipeline, stream)));
-    }
     let mut merged = Merged::default();
-    for folder in folders {
+    for folder in layout::all_folders(data)? {
         clean(&folder)?;
         merge_folder(&folder, when, &mut merged)?;
     }
@@ -78,8 +70,8 @@ struct Part {
 fn merge_folder(folder: &Path, when: Merge, merged: &mut Merged) -> anyhow::Result<()> {
     let mut group: Vec<Part> = vec![];
     for path in layout::parts(folder)? {
-        let size = fs::metadata(&path)?.len();
-        if size >= LARGE {
+        let size = cold::size(&path)?;
+        if size >= LARGE || cold::is_cold(&path) {
             finish(folder, &mut group, when, merged)?;
             continue;
         }

@@ -2,15 +2,14 @@
 
 use crate::archive::{DELIVERIES, InputArchive, TICKS};
 use crate::bases::{Base, bases};
-use crate::layout;
 use crate::retention::Removed;
+use crate::{cold, layout};
 use anyhow::Context;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use jarvis_log::{Batch, Entry, Folder, State, Tick, read_checkpoint, ticks};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Reads all ticks below a data folder from the beginning of what was kept, in order. What a run that goes on adds
@@ -83,7 +82,7 @@ pub struct Past {
     archived: Archived,
     recent: Option<Box<dyn Iterator<Item = Result<Tick, jarvis_log::LogError>>>>,
     /// The time of the last tick.
-    last: Option<u64>,
+    last: u64,
 }
 
 impl Past {
@@ -108,8 +107,7 @@ impl Past {
             anyhow::bail!("nothing was kept in {}: run pipelines with --data {}", data.display(), data.display());
         }
         let archived = Archived::open(&archive, begins, until)?;
-        let last = (begins > 0).then_some(begins);
-        Ok(Past { archive, log, base: None, begins, first: VecDeque::new(), archived, recent: None, last })
+        Ok(Past { archive, log, base: None, begins, first: VecDeque::new(), archived, recent: None, last: begins })
     }
 
     /// What sinks had been told at some tick; the ticks up to there only say what still counted.
@@ -149,10 +147,12 @@ impl Past {
         if tick.time <= self.begins {
             return Ok(());
         }
-        let last = self.last.replace(tick.time);
-        if let Some(last) = last.filter(|last| *last != tick.previous) {
-            anyhow::bail!("ticks are missing between {last} and {} (µs): part of the history was removed", tick.time);
-        }
+        let last = std::mem::replace(&mut self.last, tick.time);
+        anyhow::ensure!(
+            last == tick.previous,
+            "ticks are missing between {last} and {} (µs): part of the history was removed",
+            tick.time
+        );
         Ok(())
     }
 }
@@ -197,6 +197,7 @@ impl Archived {
 
 /// The rows of one stream in the archive, tick by tick.
 struct Rows {
+    data: PathBuf,
     stream: String,
     /// Those up to this tick are left out.
     since: u64,
@@ -213,7 +214,8 @@ impl Rows {
     fn open(archive: &InputArchive, stream: &str, since: u64, until: u64) -> anyhow::Result<Self> {
         let parts = archive.parts(stream, until)?;
         let parts = parts.into_iter().filter(|p| layout::upper(p).is_some_and(|upper| upper > since + 1)).collect();
-        Ok(Rows { stream: stream.to_owned(), since, parts, open: None, rows: None, place: 0 })
+        let (data, stream) = (archive.data().to_owned(), stream.to_owned());
+        Ok(Rows { data, stream, since, parts, open: None, rows: None, place: 0 })
     }
 
     /// The tick of the next rows.
@@ -229,8 +231,7 @@ impl Rows {
             }
             let Some((path, reader)) = &mut self.open else {
                 let Some(path) = self.parts.pop_front() else { return Ok(None) };
-                let reader = File::open(&path)
-                    .map_err(anyhow::Error::from)
+                let reader = cold::open(&self.data, &path)
                     .and_then(|file| {
                         Ok(ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(8192).build()?)
                     })

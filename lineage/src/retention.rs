@@ -6,7 +6,7 @@
 
 use crate::archive::{InputArchive, TICKS};
 use crate::bases::bases;
-use crate::layout;
+use crate::{cold, layout};
 use anyhow::Context;
 use jarvis_runtime::versions::PIPELINES;
 use std::collections::BTreeMap;
@@ -121,13 +121,13 @@ pub fn retain(data: &Path, keeping: &Keeping, now: u64, dry: bool) -> anyhow::Re
     report.begins = removed.before();
     files.extend(bases.into_iter().filter(|base| base.time < report.begins).map(|base| base.path));
     for file in &files {
-        report.bytes += fs::metadata(file)?.len();
+        report.bytes += cold::size(file)?;
     }
     report.files = files.len();
     if !dry && !files.is_empty() {
         removed.write(data)?;
         for file in files {
-            fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
+            cold::remove(data, &file)?;
         }
     }
     Ok(report)

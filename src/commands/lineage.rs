@@ -4,7 +4,7 @@ use super::replay::{moment, moment_text};
 use crate::{log, terminal};
 use anyhow::{Context, bail};
 use jarvis_lineage::proof::{Checkpoint, Proof, VerifierKey, keys, verify};
-use jarvis_lineage::{Copied, Keeping, Merge, copy, merge, retain};
+use jarvis_lineage::{Copied, Keeping, Merge, Store, copy, merge, offload, retain};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ enum Task {
     Compact(Compact),
     /// Remove history that need not be kept any longer
     Retain(Retain),
+    /// Put old history into an object store, such as S3; it stays part of the history
+    Offload(Offload),
     /// Copy the history, as it is now, to a folder of its own; a run may go on. Again: what has come since
     Export(Export),
     /// Put a copy of a history into a data folder; a run with it goes on from there
@@ -105,6 +107,19 @@ struct Retain {
 }
 
 #[derive(clap::Args)]
+struct Offload {
+    #[command(flatten)]
+    data: Data,
+    /// Where to, the first time: s3://BUCKET/PREFIX. Credentials, region and endpoint come from AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT and others
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// What came so long ago
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1d")]
+    older_than: Duration,
+}
+
+#[derive(clap::Args)]
 struct Export {
     #[command(flatten)]
     data: Data,
@@ -157,6 +172,7 @@ impl Lineage {
             Task::Check(check) => check.execute(),
             Task::Compact(compact) => compact.execute(),
             Task::Retain(retain) => retain.execute(),
+            Task::Offload(offload) => offload.execute(),
             Task::Export(Export { data, to, with_key }) => told(&copy(&data.data, &to, with_key)?),
             Task::Import(Import { data, from }) => {
                 let with_key = from.join("proof/key").exists();
@@ -257,8 +273,7 @@ impl Retain {
             bail!("say how long history is kept: --keep 90d, or --stream PIPELINE.STREAM=7d");
         }
         let keeping = Keeping { others: self.keep, streams: self.stream.into_iter().collect::<BTreeMap<_, _>>() };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-        let retained = retain(&self.data.data, &keeping, now, self.dry_run)?;
+        let retained = retain(&self.data.data, &keeping, now(), self.dry_run)?;
         for (stream, upto) in &retained.streams {
             terminal::print(&format!("{stream}: up to {}", moment_text(*upto)))?;
         }
@@ -271,6 +286,31 @@ impl Retain {
         terminal::say(&format!("{verb} {files} ({}){begins}", size(retained.bytes)));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Offload {
+    fn execute(self) -> anyhow::Result<ExitCode> {
+        let data = &self.data.data;
+        must_be_there(data)?;
+        if let Some(url) = &self.to {
+            Store::choose(data, url)?;
+        } else if Store::of(data)?.is_none() {
+            bail!("{} has no store for old history yet: name one with --to s3://BUCKET/PREFIX", data.display());
+        }
+        let before = now().saturating_sub(self.older_than.as_micros() as u64);
+        let offloaded = offload(data, before)?;
+        terminal::say(&format!(
+            "put {} ({}) into the store",
+            terminal::counted(offloaded.files as u64, "file"),
+            size(offloaded.bytes)
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// µs since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }
 
 fn must_be_there(data: &Path) -> anyhow::Result<()> {

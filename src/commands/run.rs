@@ -6,6 +6,7 @@ use crate::postgres::Postgres;
 use crate::project_arguments::{ProjectArguments, written};
 use crate::{environment, kinds, log, terminal};
 use anyhow::Context;
+use jarvis_lineage::Store;
 use jarvis_plan::Op;
 use jarvis_runtime::{BatchOptions, BatchReport, Project, run_batch};
 use std::collections::HashSet;
@@ -48,6 +49,10 @@ pub struct Run {
     /// [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     sign: Option<Duration>,
+    /// Live: where history goes that is older than a day, as s3://BUCKET/PREFIX; it stays part of the history. Credentials,
+    /// region and endpoint come from AWS_ACCESS_KEY_ID, AWS_ENDPOINT and others
+    #[arg(long, value_name = "URL", requires = "data")]
+    store: Option<String>,
     /// Live: how long history is kept, such as 90d; a source may say otherwise with `history` [default: forever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     history: Option<Duration>,
@@ -127,6 +132,9 @@ impl Run {
             return self.to_the_end(project);
         }
         log::chatty();
+        if let (Some(data), Some(url)) = (&self.data, &self.store) {
+            Store::choose(data, url)?;
+        }
         if let Some(address) = self.embedded_broker {
             live::start_broker(address)?;
             terminal::say(&format!("an MQTT broker listens on mqtt://{address}"));
