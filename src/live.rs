@@ -6,7 +6,7 @@
 use crate::housekeeping::House;
 use crate::http::{self, Instance, Listen};
 use crate::postgres::Postgres;
-use crate::project_arguments::ProjectArguments;
+use crate::project_arguments::{ProjectArguments, keep_decisions};
 use crate::{signals, terminal, watch};
 use anyhow::Context;
 use jarvis_lineage::InputArchive;
@@ -57,7 +57,7 @@ pub struct Scene<'a> {
 /// # Errors
 /// The address is taken, or the run has failed: a worker panicked, a source or a sink gave up.
 pub fn run(
-    project: Project,
+    mut project: Project,
     setup: Setup,
     beside: impl FnOnce(&Scene<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -99,6 +99,7 @@ pub fn run(
         let paths = setup.arguments.paths(setup.data.as_deref())?;
         runtime.spawn(watch::follow(paths, setup.kinds.clone(), control.clone()));
     }
+    keep_decisions(&mut project, setup.data.as_deref());
     beside(&Scene { runtime: runtime.handle(), control, http: address })?;
     let archive = setup.data.as_deref().map(|data| {
         let archive = InputArchive::new(data);

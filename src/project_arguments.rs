@@ -1,6 +1,7 @@
 //! Which pipelines a command is about: the arguments that several commands share.
 
 use anyhow::bail;
+use jarvis_runtime::project::PlannedSink;
 use jarvis_runtime::{Kinds, Paths, Project};
 use jarvis_spec::Pipeline;
 use std::path::{Path, PathBuf};
@@ -43,4 +44,15 @@ impl ProjectArguments {
 pub fn written(project: &Project) -> impl Iterator<Item = &Pipeline> {
     // It has no file: its text was made from the sections of facility.yaml.
     project.pipelines.iter().filter(|pipeline| pipeline.text.path != Path::new("facility"))
+}
+
+/// Lets a live run keep what its sinks tell, below its data folder.
+pub fn keep_decisions(project: &mut Project, data: Option<&Path>) {
+    let Some(data) = data else { return };
+    let sinks = std::mem::take(&mut project.sinks).into_iter();
+    let kept = sinks.map(|sink| {
+        let plan = jarvis_sinks::recorded(sink.plan, &sink.name, &sink.spec.schema, data);
+        PlannedSink { plan, ..sink }
+    });
+    project.sinks = kept.collect();
 }

@@ -3,6 +3,7 @@
 //! Whatever changes a pipeline file (saving in place, a rename over it, another file in a watched folder), the project
 //! is loaded anew and takes the running one's place only if nothing is wrong with it.
 
+use crate::project_arguments::keep_decisions;
 use crate::terminal;
 use jarvis_runtime::project::pipeline_files;
 use jarvis_runtime::{Control, Kinds, Paths, Project};
@@ -90,9 +91,12 @@ async fn settle(changed: &Notify) {
 }
 
 async fn reload(paths: &Paths, kinds: &Arc<Kinds>, control: &mpsc::Sender<Control>) {
-    let (paths, kinds) = (paths.clone(), kinds.clone());
+    let (paths, kinds, data) = (paths.clone(), kinds.clone(), paths.data.clone());
     let project = match tokio::task::spawn_blocking(move || Project::load(&paths, &kinds)).await {
-        Ok(Ok(project)) => Box::new(project),
+        Ok(Ok(mut project)) => {
+            keep_decisions(&mut project, data.as_deref());
+            Box::new(project)
+        }
         Ok(Err(found)) => {
             terminal::show_findings(&found);
             return terminal::say("not reloaded: the pipelines run on as they were before this edit");

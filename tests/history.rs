@@ -111,6 +111,24 @@ fn a_part_of_the_past_is_what_it_was_in_the_whole() {
 }
 
 #[test]
+fn what_was_told_can_be_asked_for() {
+    let kept = run(12);
+    let decided = kept.replay("data", &[]);
+    let mut told: Vec<String> = decided
+        .iter()
+        .filter(|d| d["sink"] == "shop.alarms")
+        .map(|d| format!("{},{},{}", d["what"].as_str().unwrap(), d["id"].as_str().unwrap(), d["row"]["n"]))
+        .collect();
+    told.sort();
+    let rows = |sql: &str| kept.folder.fine(&["sql", sql, "--data", "data", "--format", "csv"]);
+    let kept = rows("SELECT _what, _id, n FROM lineage.shop.alarms ORDER BY concat(_what, ',', _id, ',', n)");
+    assert_eq!(kept.lines().skip(1).collect::<Vec<_>>(), told);
+    let all = rows("SELECT what, id, row FROM lineage.system.decisions WHERE sink = 'shop.alarms'");
+    assert_eq!(all.lines().count() - 1, told.len());
+    assert!(all.contains("\"\"tool\"\":\"\"t0\"\""), "{all}");
+}
+
+#[test]
 fn few_large_files_say_what_many_small_ones_said() {
     let kept = run(25);
     let all = kept.replay("data", &[]);
@@ -175,7 +193,8 @@ fn a_copy_is_a_history_of_its_own() {
     assert!(kept.is_whole("back"));
     assert_eq!(kept.replay("back", &[]), all);
     // A run goes on from it, and signs under a new name after the old one.
-    let broker = Mosquitto::start(folder);
+    let elsewhere = Folder::with(&[]);
+    let broker = Mosquitto::start(&elsewhere);
     let alarms = Subscriber::start(broker.port, "out/#");
     let mut command = folder.command(&["run", "pipelines", "--data", "back", "--listen", "127.0.0.1:0"]);
     command.env("JARVIS_MQTT", broker.url());

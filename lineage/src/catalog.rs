@@ -9,7 +9,8 @@ use crate::stream::{Content, Stream};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::datasource::TableType;
+use datafusion::datasource::{TableType, ViewTable, provider_as_source};
+use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -83,6 +84,11 @@ impl Inputs {
     }
 }
 
+/// The first columns of a stream of decisions, after `_time` and `_diff`: what was told, its id, and the row as JSON.
+pub const DECISION: [&str; 3] = ["_what", "_id", "_row"];
+/// The table of the decisions of all sinks, in the schema `system`.
+const DECISIONS: &str = "decisions";
+
 /// The catalog: a schema per pipeline.
 #[derive(Debug)]
 struct Pipelines {
@@ -102,12 +108,14 @@ impl CatalogProvider for Pipelines {
     fn schema_names(&self) -> Vec<String> {
         let mut names: BTreeSet<String> = listed(layout::folders(&self.views), &self.views).into_iter().collect();
         names.extend(self.inputs.names().into_iter().map(|(pipeline, _)| pipeline));
+        names.insert("system".to_owned());
         names.into_iter().collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let folder = inside(&self.views, name)?;
-        let is_there = folder.is_dir() || self.inputs.names().iter().any(|(pipeline, _)| pipeline == name);
+        let is_there =
+            name == "system" || folder.is_dir() || self.inputs.names().iter().any(|(pipeline, _)| pipeline == name);
         let inputs = self.inputs.clone();
         is_there.then(|| Arc::new(Pipeline { name: name.to_owned(), folder, inputs }) as _)
     }
@@ -124,9 +132,45 @@ struct Pipeline {
 
 impl Pipeline {
     fn table_now(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if self.name == "system" && name == DECISIONS {
+            return self.decisions();
+        }
         let Some(folder) = inside(&self.folder, name) else { return Ok(None) };
         let table = Table { pipeline: self.clone(), name: name.to_owned(), folder };
         Ok(Stream::new(table)?.map(|stream| Arc::new(stream) as _))
+    }
+}
+
+impl Pipeline {
+    /// What all sinks have told: `_time`, `sink`, `what`, `id`, `row`.
+    fn decisions(&self) -> Result<Option<Arc<dyn TableProvider>>> {
+        let views = layout::streams(self.inputs.archive.data());
+        let mut all: Option<LogicalPlanBuilder> = None;
+        for pipeline in listed(layout::folders(&views), &views) {
+            let here = Pipeline { name: pipeline.clone(), folder: views.join(&pipeline), inputs: self.inputs.clone() };
+            for sink in listed(layout::folders(&here.folder), &here.folder) {
+                let Some(table) = here.table_now(&sink)? else { continue };
+                if DECISION.iter().any(|column| table.schema().index_of(column).is_err()) {
+                    continue;
+                }
+                let name = format!("{pipeline}.{sink}");
+                let [what, id, row] = DECISION.map(col);
+                let columns = [
+                    col("_time"),
+                    lit(name.clone()).alias("sink"),
+                    what.alias("what"),
+                    id.alias("id"),
+                    row.alias("row"),
+                ];
+                let one = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.project(columns)?;
+                all = Some(match all {
+                    None => one,
+                    Some(all) => all.union(one.build()?)?,
+                });
+            }
+        }
+        let plan = all.map(LogicalPlanBuilder::build).transpose()?;
+        Ok(plan.map(|plan| Arc::new(ViewTable::new(plan, None)) as _))
     }
 }
 
@@ -162,6 +206,9 @@ impl SchemaProvider for Pipeline {
         let mut names: BTreeSet<String> = listed(layout::folders(&self.folder), &self.folder).into_iter().collect();
         let entered = self.inputs.names().into_iter().filter(|(pipeline, _)| *pipeline == self.name);
         names.extend(entered.map(|(_, stream)| stream));
+        if self.name == "system" {
+            names.insert(DECISIONS.to_owned());
+        }
         names.into_iter().filter(|stream| self.table_exist(stream)).collect()
     }
 

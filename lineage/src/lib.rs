@@ -31,7 +31,7 @@ mod session;
 mod stream;
 
 pub use archive::InputArchive;
-pub use catalog::{Lineage, lasting, open};
+pub use catalog::{DECISION, Lineage, lasting, open};
 pub use cold::{Offloaded, Store, offload};
 pub use copies::{Copied, copy};
 pub use merge::{Merge, Merged, merge};

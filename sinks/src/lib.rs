@@ -9,6 +9,7 @@ mod file;
 mod lineage;
 mod mqtt;
 mod payload;
+mod recorded;
 mod telling;
 mod worker;
 
@@ -18,6 +19,7 @@ pub use console::ConsoleOptions;
 pub use file::FileOptions;
 pub use lineage::LineageOptions;
 pub use mqtt::MqttOptions;
+pub use recorded::recorded;
 
 /// All kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn SinkKind>> {
