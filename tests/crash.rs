@@ -148,6 +148,13 @@ fn nothing_acknowledged_is_lost_and_nothing_told_twice() {
         .map(|d| d["id"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(decided, events.keys().cloned().collect::<BTreeSet<_>>());
+    // What was told is kept, each event once; and the whole history is what was signed.
+    let sql = "SELECT id FROM lineage.system.decisions WHERE sink IN ('shop.alarms', 'shop.living')";
+    let kept = folder.fine(&["sql", sql, "--data", "data", "--format", "csv", "--at", "127.0.0.1:1"]);
+    let mut kept: Vec<String> = kept.lines().skip(1).map(str::to_owned).collect();
+    kept.sort();
+    assert_eq!(kept, events.keys().cloned().collect::<Vec<_>>());
+    folder.fine(&["lineage", "verify", "--data", "data"]);
     for (about, raised) in order {
         // Raised and cleared take turns: nothing is left out, nothing is told under another id.
         assert!(raised.iter().enumerate().all(|(i, raised)| *raised == (i % 2 == 0)), "{about}: {raised:?}");

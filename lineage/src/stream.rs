@@ -5,7 +5,8 @@
 
 use crate::{cold, layout};
 use datafusion::arrow::array::{RecordBatch, new_null_array};
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::TableType;
@@ -199,9 +200,7 @@ fn micros(of: &Expr) -> Option<(i64, i64)> {
 
 /// The columns of all parts: a pipeline may have been edited between them. What a part lacks is null in its rows.
 fn merged(parts: &[PathBuf], recent: &[RecordBatch]) -> Result<SchemaRef> {
-    let loose = |schema: &Schema| {
-        Schema::new(schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>())
-    };
+    let loose = |schema: &Schema| Schema::new(schema.fields().iter().map(|field| as_read(field)).collect::<Vec<_>>());
     let mut merged = Schema::empty();
     for part in parts {
         let found = cold::schema(part).map_err(|error| in_part(part, format!("{error:#}")))?;
@@ -213,6 +212,16 @@ fn merged(parts: &[PathBuf], recent: &[RecordBatch]) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::try_merge(std::iter::once(merged).chain(recent))?))
 }
 
+/// A column as it is read: texts as views, which DataFusion groups and compares by a quarter faster.
+fn as_read(field: &Field) -> Field {
+    let of = match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    };
+    field.clone().with_data_type(of).with_nullable(true)
+}
+
 fn in_part(part: &Path, error: impl std::fmt::Display) -> DataFusionError {
     DataFusionError::Execution(format!("the part {} of the lineage cannot be read: {error}", part.display()))
 }
@@ -220,11 +229,11 @@ fn in_part(part: &Path, error: impl std::fmt::Display) -> DataFusionError {
 /// Batches as a table.
 fn in_memory(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<MemTable> {
     let column = |batch: &RecordBatch, field: &Field| match batch.column_by_name(field.name()) {
-        Some(column) => column.clone(),
-        None => new_null_array(field.data_type(), batch.num_rows()),
+        Some(column) => cast(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
     };
     let conformed = batches.iter().map(|batch| {
-        let columns = schema.fields().iter().map(|field| column(batch, field)).collect();
+        let columns = schema.fields().iter().map(|field| column(batch, field)).collect::<Result<_, _>>()?;
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     });
     MemTable::try_new(schema.clone(), vec![conformed.collect::<Result<_>>()?])
