@@ -38,21 +38,33 @@ impl House {
         loop {
             clock.tick().await;
             let house = self.clone();
-            let done = tokio::task::spawn_blocking(move || house.once()).await;
-            if let Ok(Err(error)) = done {
-                tracing::error!("the history could not be tidied: {error:#}");
+            // A panic has been told by its hook.
+            let _ = tokio::task::spawn_blocking(move || house.once()).await;
+        }
+    }
+
+    /// Each is done whether or not the others can be.
+    fn once(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        let done =
+            [("merged", self.merge()), ("shortened", self.forget(now)), ("put into the store", self.offload(now))];
+        for (what, done) in done {
+            if let Err(error) = done {
+                tracing::error!("the history could not be {what}: {error:#}");
             }
         }
     }
 
-    fn once(&self) -> anyhow::Result<()> {
+    fn merge(&self) -> anyhow::Result<()> {
         let merged = merge(&self.data, Merge::WhenMany(MANY))?;
         if merged.before > 0 {
             tracing::info!(before = merged.before, after = merged.after, "merged parts of the history");
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-        self.forget(now)?;
-        // A store that cannot be reached only means that history stays here.
+        Ok(())
+    }
+
+    /// A store that cannot be reached only means that history stays here.
+    fn offload(&self, now: u64) -> anyhow::Result<()> {
         if Store::of(&self.data)?.is_some() {
             let offloaded = offload(&self.data, now.saturating_sub(OLD.as_micros() as u64))?;
             if offloaded.files > 0 {

@@ -76,11 +76,15 @@ pub fn run(
             }
         });
     }
+    let mut for_clients = None;
     if listener.is_some() || postgres.is_some() {
         let instance = Instance::new(control.clone(), setup.data.clone())?;
         if let Some(postgres) = postgres {
             terminal::say(&postgres.about()?);
-            runtime.spawn(postgres.serve(instance.clone()));
+            // On threads of their own: a long statement holds back nothing else.
+            let clients = Builder::new_multi_thread().worker_threads(2).thread_name("postgres").enable_all().build()?;
+            clients.spawn(postgres.serve(instance.clone()));
+            for_clients = Some(clients);
         }
         if let Some(listener) = listener {
             runtime.spawn(http::serve(listener, instance));
@@ -112,6 +116,7 @@ pub fn run(
     options.compact = setup.compact.unwrap_or(options.compact);
     options.checkpoint = setup.checkpoint.unwrap_or(options.checkpoint);
     let ended = run_live(project, options, requests);
+    for_clients.into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
     runtime.shutdown_timeout(LAST_ANSWERS);
     ended
 }

@@ -3,6 +3,9 @@
 //! A view is the table `PIPELINE.STREAM`; what was kept of it is `lineage.PIPELINE.STREAM`, or, for tools that know no third
 //! part of a name, `lineage_PIPELINE.STREAM`. All is read-only. A statement sees one moment: views as of the last tick,
 //! history up to it. Passwords go by SCRAM-SHA-256 (RFC 7677); any user name will do.
+//!
+//! What clients do stays apart from the rest of the run: they have threads of their own, share a bounded memory, and can
+//! take back what they ask.
 
 mod guard;
 mod live;
@@ -11,6 +14,8 @@ use crate::http::Instance;
 use anyhow::Context;
 use async_trait::async_trait;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_postgres::DfSessionService;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
@@ -18,14 +23,17 @@ use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
 use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use futures::Sink;
 use guard::Guard;
 use live::Live;
-use pgwire::api::PgWireServerHandlers;
 use pgwire::api::auth::sasl::SASLAuthStartupHandler;
 use pgwire::api::auth::sasl::scram::{ScramAuth, gen_salted_password};
 use pgwire::api::auth::{AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler};
+use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::error::PgWireResult;
+use pgwire::api::{ClientInfo, ConnectionManager, PgWireConnectionState, PgWireServerHandlers};
+use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::{TlsAcceptor, process_socket};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -35,7 +43,10 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore};
 
 /// The catalog of names that begin with none.
 const CATALOG: &str = "jarvis";
@@ -45,6 +56,10 @@ const PASSWORD: &str = "JARVIS_POSTGRES_PASSWORD";
 const ITERATIONS: usize = 4096;
 /// Connections at one time; more are closed at once.
 const CONNECTIONS: usize = 64;
+/// What all statements may hold in memory together, in bytes; what can, goes to the disk then.
+const MEMORY: usize = 1 << 30;
+/// What a client that was refused has to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where to listen, and how.
 #[derive(Clone, Debug)]
@@ -107,7 +122,15 @@ impl Bound {
             Err(error) => return tracing::error!(%error, "nothing is answered to Postgres clients"),
         };
         let free = Arc::new(Semaphore::new(CONNECTIONS));
-        let secret = Arc::new(self.secret);
+        let shared = Shared {
+            secret: Arc::new(self.secret),
+            must_encrypt: self.tls.is_some(),
+            clients: Arc::new(ConnectionManager::new()),
+            memory: match RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY))).build_arc() {
+                Ok(memory) => memory,
+                Err(error) => return tracing::error!(%error, "nothing is answered to Postgres clients"),
+            },
+        };
         loop {
             let (socket, peer) = match listener.accept().await {
                 Ok(connection) => connection,
@@ -121,20 +144,43 @@ impl Bound {
                 tracing::warn!(%peer, "there are {CONNECTIONS} Postgres clients already");
                 continue;
             };
-            let (tls, secret, instance) = (self.tls.clone(), secret.clone(), instance.clone());
+            let (tls, shared, instance) = (self.tls.clone(), shared.clone(), instance.clone());
             tokio::spawn(async move {
                 let _place = place;
-                let served = match Connection::new(&secret, instance) {
-                    Ok(connection) => {
-                        process_socket(socket, tls, Arc::new(connection)).await.map_err(anyhow::Error::from)
-                    }
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = served {
+                if let Err(error) = answer(socket, tls, &shared, instance).await {
                     tracing::info!(%peer, "a Postgres client is gone: {error:#}");
                 }
             });
         }
+    }
+}
+
+/// What all connections have in common.
+#[derive(Clone)]
+struct Shared {
+    secret: Arc<Secret>,
+    must_encrypt: bool,
+    /// Who may be asked to stop.
+    clients: Arc<ConnectionManager>,
+    memory: Arc<RuntimeEnv>,
+}
+
+/// Answers one client until it goes, or is refused.
+async fn answer(
+    socket: TcpStream,
+    tls: Option<TlsAcceptor>,
+    shared: &Shared,
+    instance: Instance,
+) -> anyhow::Result<()> {
+    let connection = Connection::new(shared, instance)?;
+    let entry = connection.entry.clone();
+    let refused = async {
+        entry.refused.notified().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = process_socket(socket, tls, Arc::new(connection)) => Ok(served?),
+        () = refused => Ok(()),
     }
 }
 
@@ -198,34 +244,91 @@ impl AuthSource for Secret {
     }
 }
 
+/// Who comes in: until then nothing is answered, whatever the protocol's state.
+#[derive(Debug, Default)]
+struct Entry {
+    is_admitted: AtomicBool,
+    refused: Notify,
+}
+
+/// Lets in who knows the password, over an encrypted connection if there can be one.
+struct Door {
+    scram: SASLAuthStartupHandler<DefaultServerParameterProvider>,
+    must_encrypt: bool,
+    entry: Arc<Entry>,
+}
+
+#[async_trait]
+impl StartupHandler for Door {
+    async fn on_startup<C>(&self, client: &mut C, message: PgWireFrontendMessage) -> PgWireResult<()>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let entered = if self.must_encrypt && !client.is_secure() {
+            // invalid_authorization_specification
+            let why = "the connection must be encrypted: sslmode=require".to_owned();
+            Err(PgWireError::UserError(Box::new(ErrorInfo::new("FATAL".to_owned(), "28000".to_owned(), why))))
+        } else {
+            self.scram.on_startup(client, message).await
+        };
+        match &entered {
+            Err(_) => self.entry.refused.notify_one(),
+            Ok(()) if matches!(client.state(), PgWireConnectionState::ReadyForQuery) => {
+                self.entry.is_admitted.store(true, Ordering::SeqCst);
+            }
+            Ok(()) => {}
+        }
+        entered
+    }
+}
+
 /// One client, with a session of its own.
 struct Connection {
-    secret: Arc<Secret>,
+    door: Arc<Door>,
+    entry: Arc<Entry>,
+    clients: Arc<ConnectionManager>,
     session: Arc<DfSessionService>,
 }
 
 impl Connection {
-    fn new(secret: &Arc<Secret>, instance: Instance) -> anyhow::Result<Self> {
+    fn new(shared: &Shared, instance: Instance) -> anyhow::Result<Self> {
         let history = instance.data().map(jarvis_lineage::lasting).transpose()?;
         let live = Arc::new(Live::new(history.clone()));
-        let session = Arc::new(session(&live, history.as_ref())?);
+        let session = Arc::new(session(&live, history.as_ref(), shared.memory.clone())?);
+        let entry = Arc::<Entry>::default();
         let hooks: Vec<Arc<dyn datafusion_postgres::QueryHook>> = vec![
-            Arc::new(Guard { live, history, instance }),
+            Arc::new(Guard { live, history, instance, entry: entry.clone() }),
             Arc::new(CursorStatementHook),
             Arc::new(SetShowHook),
             Arc::new(TransactionStatementHook),
         ];
-        Ok(Connection { secret: secret.clone(), session: Arc::new(DfSessionService::new_with_hooks(session, hooks)) })
+        let mut scram = ScramAuth::new(shared.secret.clone());
+        scram.set_iterations(ITERATIONS);
+        let scram = SASLAuthStartupHandler::new(Arc::new(DefaultServerParameterProvider::default()))
+            .with_scram(scram)
+            .with_connection_manager(shared.clients.clone());
+        Ok(Connection {
+            door: Arc::new(Door { scram, must_encrypt: shared.must_encrypt, entry: entry.clone() }),
+            entry,
+            clients: shared.clients.clone(),
+            session: Arc::new(DfSessionService::new_with_hooks(session, hooks)),
+        })
     }
 }
 
 /// A session over the views and the history.
-fn session(live: &Arc<Live>, history: Option<&jarvis_lineage::Lineage>) -> anyhow::Result<SessionContext> {
+fn session(
+    live: &Arc<Live>,
+    history: Option<&jarvis_lineage::Lineage>,
+    memory: Arc<RuntimeEnv>,
+) -> anyhow::Result<SessionContext> {
     let config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, "system")
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
-    let context = jarvis_lineage::session(config);
+    let context = jarvis_lineage::session_in(config, memory);
     context.register_catalog(CATALOG, live.clone());
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
     if let Some(history) = history {
@@ -242,8 +345,9 @@ impl PgWireServerHandlers for Connection {
         self.session.clone()
     }
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        let mut scram = ScramAuth::new(self.secret.clone());
-        scram.set_iterations(ITERATIONS);
-        Arc::new(SASLAuthStartupHandler::new(Arc::new(DefaultServerParameterProvider::default())).with_scram(scram))
+        self.door.clone()
+    }
+    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
+        Arc::new(DefaultCancelHandler::new(self.clients.clone()))
     }
 }

@@ -4,6 +4,7 @@ mod common;
 
 use common::mqtt::{Mosquitto, publish};
 use common::{Folder, Instance, free_port, text, wait_for};
+use std::io::{Read, Write};
 use std::process::{Command, Output};
 use tokio_postgres::{Config, NoTls};
 
@@ -109,7 +110,11 @@ fn only_who_knows_the_password_asks_and_nobody_writes() {
         ("COPY (SELECT 1) TO '/tmp/stolen.csv'", "COPY"),
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", ""),
         ("SELECT * INTO t FROM shop.hot", ""),
-        ("EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", ""),
+        ("EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", "EXPLAIN"),
+        ("EXPLAIN ANALYZE COPY (SELECT 1) TO 'stolen.csv'", "EXPLAIN"),
+        ("EXPLAIN COPY (SELECT 1) TO 'stolen.csv'", "EXPLAIN"),
+        ("SET datafusion.runtime.temp_directory = 'stolen'", "SET"),
+        ("SET SESSION datafusion.runtime.memory_limit = '1T'", "SET"),
         ("SELECT * FROM '/etc/passwd'", "not found"),
         ("SELECT nothing FROM shop.hot", "nothing"),
         ("SELEC 1", ""),
@@ -117,6 +122,12 @@ fn only_who_knows_the_password_asks_and_nobody_writes() {
         let why = shop.refusal(sql);
         assert!(why.contains("ERROR") && why.contains(word), "{sql}: {why}");
     }
+    assert!(!shop.folder.path("stolen.csv").exists() && !shop.folder.path("stolen").exists());
+    for fine in ["DISCARD ALL", "DEALLOCATE ALL", "SET application_name = 'psql'"] {
+        shop.psql(fine);
+    }
+    let cursor = "BEGIN; DECLARE c CURSOR FOR SELECT tool FROM shop.hot ORDER BY tool; FETCH ALL FROM c; COMMIT";
+    assert!(shop.psql(cursor).contains("t0\nt2"), "{}", shop.psql(cursor));
     // It still answers.
     assert_eq!(shop.psql("SELECT count(*) FROM shop.hot"), "2");
     #[cfg(unix)]
@@ -125,6 +136,31 @@ fn only_who_knows_the_password_asks_and_nobody_writes() {
         let mode = std::fs::metadata(shop.folder.path("data/postgres.password")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
+}
+
+/// A message of the protocol: its letter, its length, its content.
+fn message(letter: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len() + 4).unwrap().to_be_bytes();
+    [&[letter][..], &length, content].concat()
+}
+
+#[test]
+fn who_was_refused_is_not_answered_whatever_it_sends() {
+    let shop = Shop::open();
+    let startup = b"\0\x03\0\0user\0eve\0\0";
+    let startup = [&u32::try_from(startup.len() + 4).unwrap().to_be_bytes()[..], startup].concat();
+    let wrong = message(b'p', b"NO-SUCH-MECHANISM\0\0\0\0\0");
+    let question = message(b'Q', b"SELECT 'let in' AS a\0");
+    for opening in [vec![startup.clone(), wrong], vec![startup], vec![]] {
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", shop.port)).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
+        let sent = socket.write_all(&[opening.concat(), question.clone()].concat());
+        let mut answer = vec![];
+        // It is closed, or nothing comes.
+        let _ = sent.and_then(|()| socket.read_to_end(&mut answer));
+        assert!(!String::from_utf8_lossy(&answer).contains("let in"), "{answer:?}");
+    }
+    assert_eq!(shop.psql("SELECT count(*) FROM shop.hot"), "2");
 }
 
 #[test]
@@ -178,13 +214,15 @@ fn what_is_asked_can_be_encrypted() {
     command.env("JARVIS_MQTT", broker.url()).env("JARVIS_POSTGRES_PASSWORD", "open sesame");
     let _instance = Instance::run(command);
     broker.wait_for_subscriptions(1);
-    let ask = |password: &str| {
-        let url = format!("host=127.0.0.1 port={port} user=a sslmode=require password='{password}'");
+    let ask = |password: &str, mode: &str| {
+        let url = format!("host=127.0.0.1 port={port} user=a sslmode={mode} password='{password}'");
         Command::new("psql").args([&url, "-X", "-A", "-t", "-c", "SELECT 7"]).output().expect("psql can be run")
     };
-    let answer = ask("open sesame");
+    let answer = ask("open sesame", "require");
     assert_eq!(text(&answer.stdout).trim(), "7", "{}", text(&answer.stderr));
-    assert!(!ask("wrong").status.success());
+    assert!(!ask("wrong", "require").status.success());
+    let plain = ask("open sesame", "disable");
+    assert!(!plain.status.success() && text(&plain.stderr).contains("must be encrypted"), "{}", text(&plain.stderr));
 }
 
 #[test]

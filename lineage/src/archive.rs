@@ -36,22 +36,21 @@ pub struct InputArchive {
 /// All inputs at one moment. What the archive has of them does not change any more.
 #[derive(Debug)]
 pub(crate) struct Now {
-    archive: InputArchive,
-    /// Where the archive ends, µs.
-    until: u64,
+    /// What the archive has, by stream.
+    parts: BTreeMap<String, Vec<PathBuf>>,
     /// What is still in the log, by stream.
     recent: BTreeMap<String, Vec<RecordBatch>>,
 }
 
 impl Now {
     /// The names of all streams: `pipeline.stream`.
-    pub fn streams(&self) -> std::io::Result<BTreeSet<String>> {
-        Ok(self.archive.all_streams()?.into_iter().chain(self.recent.keys().cloned()).collect())
+    pub fn streams(&self) -> BTreeSet<String> {
+        self.parts.keys().chain(self.recent.keys()).cloned().collect()
     }
     /// What the archive has of a stream, and what is still in the log.
-    pub fn stream(&self, stream: &str) -> std::io::Result<(Vec<PathBuf>, Vec<RecordBatch>)> {
+    pub fn stream(&self, stream: &str) -> (Vec<PathBuf>, Vec<RecordBatch>) {
         let recent = self.recent.get(stream).cloned().unwrap_or_default();
-        Ok((self.archive.parts(stream, self.until)?, recent))
+        (self.parts.get(stream).cloned().unwrap_or_default(), recent)
     }
 }
 
@@ -84,7 +83,7 @@ impl InputArchive {
     /// The folder cannot be read.
     pub fn until(&self) -> std::io::Result<u64> {
         let parts = layout::parts(&self.folder(TICKS))?;
-        Ok(parts.last().and_then(|part| layout::upper(part)).unwrap_or(0))
+        Ok(parts.iter().filter_map(|part| layout::upper(part)).max().unwrap_or(0))
     }
 
     /// Removes what a killed process has begun: parts that no tick has made count.
@@ -107,8 +106,11 @@ impl InputArchive {
         loop {
             let until = self.until()?;
             let recent = self.recent(until);
+            let streams = self.all_streams()?.into_iter();
+            let parts = streams.map(|stream| Ok((stream.clone(), self.parts(&stream, until)?)));
+            let parts: BTreeMap<String, Vec<PathBuf>> = parts.collect::<std::io::Result<_>>()?;
             if self.until()? == until {
-                return Ok(Now { archive: self.clone(), until, recent: recent? });
+                return Ok(Now { parts, recent: recent? });
             }
         }
     }
@@ -165,7 +167,7 @@ impl InputArchive {
 
 impl Archive for InputArchive {
     fn keep(&self, log: &Folder, upto: u64) -> anyhow::Result<()> {
-        let _lock = layout::lock(&self.data)?;
+        let _lock = layout::try_lock(&self.data)?;
         let (lower, upper) = (self.until()?, upto + 1);
         self.clean(lower)?;
         let mut writing: BTreeMap<String, Writing> = BTreeMap::new();
@@ -209,7 +211,7 @@ impl Archive for InputArchive {
     }
 
     fn has_checkpoint(&self, log: &Folder) -> anyhow::Result<()> {
-        let _lock = layout::lock(&self.data)?;
+        let _lock = layout::try_lock(&self.data)?;
         self.keep_base(log)
     }
 

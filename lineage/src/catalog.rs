@@ -54,7 +54,15 @@ pub struct Lineage(Arc<Pipelines>);
 impl Lineage {
     /// The next table is of a new moment.
     pub fn renew(&self) {
-        *self.0.inputs.now.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.inputs.renew();
+    }
+
+    /// Reads what entered and is still in the log, so that the next table need not.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn look(&self) -> Result<()> {
+        self.0.inputs.now().map(drop)
     }
 
     pub fn catalog(&self) -> Arc<dyn CatalogProvider> {
@@ -70,6 +78,9 @@ struct Inputs {
 }
 
 impl Inputs {
+    fn renew(&self) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
     fn now(&self) -> Result<Arc<Now>> {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let read = || self.archive.now().map(Arc::new).map_err(|error| error.strip_backtrace());
@@ -77,7 +88,7 @@ impl Inputs {
     }
     /// The names of all streams, as (pipeline, stream). DataFusion has no way to say that they cannot be listed.
     fn names(&self) -> Vec<(String, String)> {
-        let names = self.now().and_then(|now| Ok(now.streams()?));
+        let names = self.now().map(|now| now.streams());
         let names = names.inspect_err(|error| tracing::warn!(%error, "the inputs cannot be listed"));
         let split = |name: String| name.split_once('.').map(|(p, s)| (p.to_owned(), s.to_owned()));
         names.unwrap_or_default().into_iter().filter_map(split).collect()
@@ -149,7 +160,10 @@ impl Pipeline {
         for pipeline in listed(layout::folders(&views), &views) {
             let here = Pipeline { name: pipeline.clone(), folder: views.join(&pipeline), inputs: self.inputs.clone() };
             for sink in listed(layout::folders(&here.folder), &here.folder) {
-                let Some(table) = here.table_now(&sink)? else { continue };
+                // One whose columns have become others must not take all with it.
+                let table =
+                    here.table_now(&sink).inspect_err(|error| tracing::warn!(%error, "left out of the decisions"));
+                let Ok(Some(table)) = table else { continue };
                 if DECISION.iter().any(|column| table.schema().index_of(column).is_err()) {
                     continue;
                 }
@@ -189,7 +203,10 @@ impl Content for Table {
         if !parts.is_empty() {
             return Ok((parts, vec![]));
         }
-        Ok(self.pipeline.inputs.now()?.stream(&self.name())?)
+        Ok(self.pipeline.inputs.now()?.stream(&self.name()))
+    }
+    fn renew(&self) {
+        self.pipeline.inputs.renew();
     }
     fn data(&self) -> &Path {
         self.pipeline.inputs.archive.data()

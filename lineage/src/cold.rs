@@ -9,6 +9,7 @@
 //! times whose parts are here needs no network, and a store that cannot be reached is an error only for who needs it.
 //! Credentials, region and endpoint are read from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ..).
 
+use crate::archive::InputArchive;
 use crate::layout;
 use anyhow::{Context, anyhow, bail};
 use arrow::datatypes::SchemaRef;
@@ -18,7 +19,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
+use object_store::{BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
@@ -33,8 +34,8 @@ use url::Url;
 
 /// The file that says where the store is.
 const PLACE: &str = "store";
-/// How long one answer may take, and connecting.
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long one answer may take, with all of a part in it, and connecting.
+const ANSWER: Duration = Duration::from_secs(600);
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a request is tried again.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,6 +49,14 @@ pub struct Store {
     url: Url,
     objects: Arc<dyn ObjectStore>,
     prefix: Key,
+}
+
+/// A store has not given what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{url} cannot be reached or refuses: {reason}")]
+pub(crate) struct Unreachable {
+    url: String,
+    reason: String,
 }
 
 /// What is still here of a part that is in the store.
@@ -108,7 +117,8 @@ impl Store {
         let retry = RetryConfig { max_retries: 3, retry_timeout: PATIENCE, backoff: BackoffConfig::default() };
         // What the environment says about the client comes last.
         let mut builder = AmazonS3Builder::new().with_client_options(client).with_retry(retry).with_url(url);
-        for (name, value) in std::env::vars() {
+        for (name, value) in std::env::vars_os() {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
             let key = name.strip_prefix("AWS_").map(|_| name.to_ascii_lowercase()).and_then(|name| name.parse().ok());
             if let Some(key) = key {
                 builder = builder.with_config(key, value);
@@ -120,7 +130,7 @@ impl Store {
     }
 
     fn unreachable(&self, error: &object_store::Error) -> anyhow::Error {
-        anyhow!("{} cannot be reached or refuses: {error}", self.url)
+        Unreachable { url: self.url.to_string(), reason: error.to_string() }.into()
     }
 
     /// The root that keys of its objects are below, and who reads them.
@@ -129,31 +139,37 @@ impl Store {
         Ok((Url::parse(&root)?, self.objects.clone()))
     }
 
-    /// Puts a part into the store, and leaves a note.
-    fn take(&self, data: &Path, part: &Path) -> anyhow::Result<u64> {
+    async fn send(&self, part: &Path, key: &Key) -> object_store::Result<ObjectMeta> {
+        let mut upload = self.objects.put_multipart(key).await?;
+        let outside = |e: std::io::Error| object_store::Error::Generic { store: "file", source: e.into() };
+        let mut sent = async || {
+            let mut file = File::open(part).map_err(outside)?;
+            loop {
+                let mut piece = Vec::with_capacity(PIECE);
+                (&mut file).take(PIECE as u64).read_to_end(&mut piece).map_err(outside)?;
+                if piece.is_empty() {
+                    return upload.complete().await;
+                }
+                upload.put_part(piece.into()).await?;
+            }
+        };
+        if let Err(error) = sent().await {
+            // What was sent would be kept, and paid for.
+            let aborted = upload.abort().await;
+            aborted.unwrap_or_else(|error| tracing::warn!(%error, "an upload could not be ended"));
+            return Err(error);
+        }
+        self.objects.head(key).await
+    }
+
+    /// Puts a part into the store, and leaves a note; `None`: it has gone into another meanwhile.
+    fn take(&self, data: &Path, part: &Path) -> anyhow::Result<Option<u64>> {
         let below = part.strip_prefix(data).with_context(|| format!("{} is somewhere else", part.display()))?;
         let key = below.iter().fold(self.prefix.clone(), |key, name| key.join(name.to_string_lossy().as_ref()));
         let file = File::open(part)?;
         let schema = ParquetRecordBatchReaderBuilder::try_new(file)?.schema().clone();
         let bytes = fs::metadata(part)?.len();
-        let sent = wait(async {
-            let mut file =
-                File::open(part).map_err(|e| object_store::Error::Generic { store: "file", source: e.into() })?;
-            let mut writing = WriteMultipart::new_with_chunk_size(self.objects.put_multipart(&key).await?, PIECE);
-            let mut piece = vec![0; PIECE];
-            loop {
-                let read = file
-                    .read(&mut piece)
-                    .map_err(|e| object_store::Error::Generic { store: "file", source: e.into() })?;
-                if read == 0 {
-                    break;
-                }
-                writing.wait_for_capacity(2).await?;
-                writing.write(&piece[..read]);
-            }
-            writing.finish().await?;
-            self.objects.head(&key).await
-        })?;
+        let sent = wait(self.send(part, &key))?;
         let there = sent.map_err(|error| self.unreachable(&error))?;
         if there.size != bytes {
             bail!("{} has taken {} bytes of {bytes}: {}", self.url, there.size, part.display());
@@ -162,9 +178,14 @@ impl Store {
         columns.finish()?;
         let columns = BASE64_STANDARD.encode(columns.into_inner()?);
         let note = Note { key: key.to_string(), bytes, columns };
+        let _lock = layout::lock(data)?;
+        if !part.exists() {
+            wait(async { self.objects.delete(&key).await })?.map_err(|error| self.unreachable(&error))?;
+            return Ok(None);
+        }
         layout::write(&cold(part), &serde_json::to_vec(&note)?)?;
         fs::remove_file(part)?;
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }
 
@@ -181,16 +202,18 @@ pub struct Offloaded {
 /// The folder has no store, or it cannot be reached. What was put there until then is.
 pub fn offload(data: &Path, before: u64) -> anyhow::Result<Offloaded> {
     let store = Store::of(data)?.with_context(|| format!("{} has no store for old parts", data.display()))?;
-    let _lock = layout::lock(data)?;
     let mut offloaded = Offloaded::default();
+    let until = InputArchive::new(data).until()?;
     for folder in layout::all_folders(data)? {
         for part in layout::parts(&folder)? {
-            if is_cold(&part) || layout::upper(&part).is_none_or(|upper| upper > before) {
+            // What entered later does not count yet.
+            let last = if folder.starts_with(layout::inputs(data)) { before.min(until) } else { before };
+            if is_cold(&part) || layout::upper(&part).is_none_or(|upper| upper > last) {
                 continue;
             }
             let taken = store.take(data, &part).with_context(|| format!("{} stays where it is", part.display()))?;
-            offloaded.files += 1;
-            offloaded.bytes += taken;
+            offloaded.files += usize::from(taken.is_some());
+            offloaded.bytes += taken.unwrap_or(0);
         }
     }
     Ok(offloaded)

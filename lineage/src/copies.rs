@@ -3,7 +3,7 @@
 //! A copy is a data folder itself. It is of one moment, though a run may go on in the folder that it is made of: the log as
 //! it is then, the archive before it, and the proof up to the last signature. Copying again adds what has come since.
 
-use crate::archive::InputArchive;
+use crate::archive::{InputArchive, TICKS};
 use crate::proof::{self, Signed};
 use crate::{bases, cold, layout};
 use anyhow::{Context, bail};
@@ -32,6 +32,9 @@ pub fn copy(from: &Path, to: &Path, with_key: bool) -> anyhow::Result<Copied> {
         bail!("there is no history in {}: it has no folder log", from.display());
     }
     fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
+    if fs::canonicalize(from)? == fs::canonicalize(to)? {
+        bail!("{} cannot be copied to itself", from.display());
+    }
     let _writer = Folder::below(to).lock()?;
     let (_reading, _writing) = (layout::lock(from)?, layout::lock(to)?);
     let history = Proved::read(from)?;
@@ -45,7 +48,9 @@ pub fn copy(from: &Path, to: &Path, with_key: bool) -> anyhow::Result<Copied> {
     // Nobody makes or removes parts meanwhile.
     let archive = InputArchive::new(from);
     let until = archive.until()?;
-    for stream in archive.all_streams()? {
+    // The ticks come last: they make the others count.
+    let streams = archive.all_streams()?.into_iter().filter(|stream| stream != TICKS);
+    for stream in streams.chain([TICKS.to_owned()]) {
         copied.parts(from, &archive.parts(&stream, until)?, &InputArchive::new(to).folder(&stream))?;
     }
     for pipeline in layout::folders(&layout::streams(from))? {

@@ -1,12 +1,14 @@
 //! Where the files of a stream are and what they are called.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 const PART_BEGIN: &str = "part-";
 /// The end of a finished part's name.
 pub(crate) const PART_END: &str = ".parquet";
+/// What follows the name of a merged part in that of the note about the parts that it stands for.
+pub(crate) const REPLACES_END: &str = ".replaces";
 /// What follows the name of a part that is in the store.
 pub(crate) const COLD_END: &str = ".cold";
 /// The end of the name of a part that is being written.
@@ -23,6 +25,19 @@ pub(crate) fn lock(data: &Path) -> anyhow::Result<fs::File> {
     let path = data.join(ARCHIVE_LOCK);
     let locked = fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
     locked.with_context(|| format!("{} cannot be locked", path.display()))
+}
+
+/// As [`lock`], but waits for nobody: a run goes on.
+pub(crate) fn try_lock(data: &Path) -> anyhow::Result<fs::File> {
+    let path = data.join(ARCHIVE_LOCK);
+    let file = fs::File::create(&path).with_context(|| format!("{} cannot be locked", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!("the history is being copied or tidied; later"),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
 }
 
 /// The folder of all pipelines.
@@ -55,22 +70,39 @@ pub(crate) fn upper(part: &Path) -> Option<u64> {
     name.strip_suffix(COLD_END).unwrap_or(name).strip_suffix(PART_END)?.rsplit('-').next()?.parse().ok()
 }
 
-/// The finished parts of a stream, in order of time; none if there is no such folder. Small parts are made one large
-/// one now and then: a part within the time of another has been, and no longer counts.
+/// The finished parts of a stream, in order of time; none if there is no such folder.
 pub(crate) fn parts(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let here = files(folder, PART_END)?.into_iter();
-    let cold = files(folder, &format!("{PART_END}{COLD_END}"))?;
+    let here = files(folder, PART_END)?;
     let mut parts: Vec<(u64, u64, PathBuf)> =
-        here.chain(cold).filter_map(|path| Some((lower(&path)?, upper(&path)?, path))).collect();
-    // Of a part that is both here and in the store, the one that is here.
-    parts.sort_by(|a, b| (a.0, b.1, &a.2).cmp(&(b.0, a.1, &b.2)));
-    let mut until = 0;
-    parts.retain(|(_, upper, _)| {
-        let is_within = *upper <= until;
-        until = until.max(*upper);
-        !is_within
-    });
+        here.iter().cloned().filter_map(|path| Some((lower(&path)?, upper(&path)?, path))).collect();
+    for cold in files(folder, &format!("{PART_END}{COLD_END}"))? {
+        // A part that is both here and in the store was about to go there.
+        let is_here = here.iter().any(|part| cold.to_str().and_then(|c| c.strip_suffix(COLD_END)) == part.to_str());
+        let times = lower(&cold).zip(upper(&cold)).filter(|_| !is_here);
+        parts.extend(times.map(|(lower, upper)| (lower, upper, cold)));
+    }
+    for merged in files(folder, REPLACES_END)? {
+        let replaced = replaced(&merged)?;
+        parts.retain(|(_, _, path)| !replaced.contains(path));
+    }
+    parts.sort();
     Ok(parts.into_iter().map(|(_, _, path)| path).collect())
+}
+
+/// The parts that a merged one stands for, as the note about it says, while they are still there; none before it is
+/// finished.
+pub(crate) fn replaced(note: &Path) -> io::Result<Vec<PathBuf>> {
+    let merged = note.to_str().and_then(|name| name.strip_suffix(REPLACES_END)).map(PathBuf::from);
+    if !merged.is_some_and(|merged| merged.exists()) {
+        return Ok(vec![]);
+    }
+    let names = match fs::read_to_string(note) {
+        // All are gone, and so is the note.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        names => names?,
+    };
+    let folder = note.parent().unwrap_or(Path::new("."));
+    Ok(names.lines().map(|name| folder.join(name)).collect())
 }
 
 /// What a process that was killed left behind.

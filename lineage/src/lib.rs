@@ -39,4 +39,4 @@ pub use past::{Past, beginnings, past, past_for, rows_of};
 pub use query::{QueryError, ResultFormat, query, write};
 pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};
 pub use retention::{Keeping, Retained, retain};
-pub use session::session;
+pub use session::{session, session_in};

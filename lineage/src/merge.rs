@@ -1,8 +1,9 @@
 //! Many small parts become few large ones.
 //!
-//! The large part takes effect with its name: a part within the time of another no longer counts (see
-//! [`layout::parts`]), and is then removed. So nothing else must change at the same moment, and a crash leaves either.
+//! A note says which parts the large one stands for; from the moment that it has its name, they no longer count, and are
+//! removed, and the note last. So a crash leaves either, and nothing else must change at the same moment.
 
+use crate::archive::InputArchive;
 use crate::{cold, encode, layout};
 use anyhow::Context;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -46,19 +47,29 @@ pub struct Merged {
 /// A part cannot be read or written. What was merged until then is.
 pub fn merge(data: &Path, when: Merge) -> anyhow::Result<Merged> {
     let _lock = layout::lock(data)?;
+    let archive = InputArchive::new(data);
+    let until = archive.until()?;
+    let inputs = layout::inputs(data);
     let mut merged = Merged::default();
     for folder in layout::all_folders(data)? {
+        // What entered later is in the log, and in parts that do not count yet.
+        let until = if folder.starts_with(&inputs) { until } else { u64::MAX };
         clean(&folder)?;
-        merge_folder(&folder, when, &mut merged)?;
+        merge_folder(&folder, until, when, &mut merged)?;
     }
     Ok(merged)
 }
 
-/// Removes what a killed process has left: a part that was not finished, parts that have gone into others.
+/// Goes on where a killed process has stopped: parts that have gone into another are removed, and one that was not
+/// finished.
 fn clean(folder: &Path) -> std::io::Result<()> {
-    let counting = layout::parts(folder)?;
-    let gone = layout::files(folder, layout::PART_END)?.into_iter().filter(|part| !counting.contains(part));
-    gone.chain(layout::files(folder, UNFINISHED_END)?).try_for_each(fs::remove_file)
+    for note in layout::files(folder, layout::REPLACES_END)? {
+        for part in layout::replaced(&note)?.iter().filter(|part| part.exists()) {
+            fs::remove_file(part)?;
+        }
+        fs::remove_file(&note)?;
+    }
+    layout::files(folder, UNFINISHED_END)?.iter().try_for_each(fs::remove_file)
 }
 
 struct Part {
@@ -67,9 +78,10 @@ struct Part {
     schema: SchemaRef,
 }
 
-fn merge_folder(folder: &Path, when: Merge, merged: &mut Merged) -> anyhow::Result<()> {
+fn merge_folder(folder: &Path, until: u64, when: Merge, merged: &mut Merged) -> anyhow::Result<()> {
     let mut group: Vec<Part> = vec![];
-    for path in layout::parts(folder)? {
+    let counts = |part: &PathBuf| layout::upper(part).is_some_and(|upper| upper <= until);
+    for path in layout::parts(folder)?.into_iter().filter(counts) {
         let size = cold::size(&path)?;
         if size >= LARGE || cold::is_cold(&path) {
             finish(folder, &mut group, when, merged)?;
@@ -96,10 +108,15 @@ fn is_alike(a: u64, b: u64) -> bool {
 fn finish(folder: &Path, group: &mut Vec<Part>, when: Merge, merged: &mut Merged) -> anyhow::Result<()> {
     let group = std::mem::take(group);
     let enough = if let Merge::WhenMany(many) = when { many } else { 2 };
-    let [first, .., last] = group.as_slice() else { return Ok(()) };
-    let times = layout::lower(&first.path).zip(layout::upper(&last.path));
+    let [first, _, ..] = group.as_slice() else { return Ok(()) };
+    let upper = group.iter().filter_map(|part| layout::upper(&part.path)).max();
+    let times = layout::lower(&first.path).zip(upper);
     let Some((lower, upper)) = times.filter(|_| group.len() >= enough) else { return Ok(()) };
     let finished = folder.join(layout::part(lower, upper));
+    // One of that name may be among them, in a stream whose parts overlap.
+    if finished.exists() {
+        return Ok(());
+    }
     let unfinished = folder.join(format!("part-{lower:020}{UNFINISHED_END}"));
     let failed = || format!("{} cannot be written", unfinished.display());
     let file = File::create(&unfinished).with_context(failed)?;
@@ -114,11 +131,14 @@ fn finish(folder: &Path, group: &mut Vec<Part>, when: Merge, merged: &mut Merged
     let file = writer.into_inner().with_context(failed)?;
     file.sync_all().with_context(failed)?;
     merged.bytes_after += file.metadata()?.len();
+    let names = group.iter().filter_map(|part| part.path.file_name()?.to_str());
+    let names: String = names.map(|name| format!("{name}\n")).collect();
+    let mut note = finished.as_os_str().to_owned();
+    note.push(layout::REPLACES_END);
+    layout::write(Path::new(&note), names.as_bytes()).with_context(failed)?;
     fs::rename(&unfinished, &finished).with_context(failed)?;
     layout::sync_folder(folder)?;
-    for part in group.iter().filter(|part| part.path != finished) {
-        fs::remove_file(&part.path).with_context(|| format!("{} cannot be removed", part.path.display()))?;
-    }
+    clean(folder)?;
     merged.before += group.len();
     merged.after += 1;
     merged.bytes_before += group.iter().map(|part| part.size).sum::<u64>();

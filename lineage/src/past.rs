@@ -182,8 +182,16 @@ impl Archived {
     }
 
     fn next_tick(&mut self) -> anyhow::Result<Option<Tick>> {
-        let Some((time, one)) = self.ticks.next()? else { return Ok(None) };
-        let previous = one.rows.column(0).as_primitive::<TimestampMicrosecondType>().value(0) as u64;
+        let Some((time, one)) = self.ticks.next()? else {
+            for stream in &mut self.streams {
+                if let Some(at) = stream.time()? {
+                    anyhow::bail!("{} has rows at {at} (µs), where no tick is known", stream.stream);
+                }
+            }
+            return Ok(None);
+        };
+        let previous = one.rows.columns().first().and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        let previous = previous.context("the ticks have other columns")?.value(0) as u64;
         let mut tick = Tick { time, previous, ..Tick::default() };
         for stream in &mut self.streams {
             while let Some(at) = stream.time()?.filter(|at| *at <= time) {
@@ -241,7 +249,9 @@ impl Rows {
             };
             match reader.next() {
                 Some(rows) => {
-                    self.rows = Some((rows.with_context(|| format!("{} cannot be read", path.display()))?, 0))
+                    let damaged = || format!("{} cannot be read", path.display());
+                    let rows = checked(rows.with_context(damaged)?, path).with_context(damaged)?;
+                    self.rows = Some((rows, 0));
                 }
                 None => self.open = None,
             }
@@ -261,4 +271,16 @@ impl Rows {
         *done += count;
         Ok(Some((time, batch)))
     }
+}
+
+/// Rows of a part: the first column is the time, as the part's name says, the second the weight.
+fn checked(rows: RecordBatch, part: &Path) -> anyhow::Result<RecordBatch> {
+    let times = rows.columns().first().and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let weights = rows.columns().get(1).and_then(|c| c.as_primitive_opt::<Int64Type>());
+    let (Some(times), Some(_)) = (times, weights) else { anyhow::bail!("it does not begin with _time and _diff") };
+    let (lower, upper) = (layout::lower(part).unwrap_or(0), layout::upper(part).unwrap_or(u64::MAX));
+    if let Some(time) = times.values().iter().find(|time| !(lower..upper).contains(&(**time as u64))) {
+        anyhow::bail!("it has a row at {time} (µs), which its name does not say");
+    }
+    Ok(rows)
 }

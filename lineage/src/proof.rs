@@ -69,8 +69,8 @@ impl Block {
             self.streams.entry(batch.stream.clone()).or_default().rows(tick.time, &batch.rows, &batch.diffs);
         }
     }
-    pub fn leaf(self, after: u64) -> Leaf {
-        let streams = self.streams.into_iter().map(|(name, digest)| (name, digest.leaf())).collect();
+    pub fn leaf(&self, after: u64) -> Leaf {
+        let streams = self.streams.iter().map(|(name, digest)| (name.clone(), digest.leaf())).collect();
         Leaf { after, until: self.until, ticks: self.ticks, streams }
     }
 }
@@ -110,6 +110,11 @@ pub fn signed(data: &Path, from: usize) -> anyhow::Result<Vec<Signed>> {
         serde_json::from_str(line).map_err(|error| anyhow::anyhow!("{} is damaged: {error}", path.display()))
     };
     lines.iter().skip(from).map(read).collect()
+}
+
+/// How many bytes the file of checkpoints has: as long as they are the same, there are no new ones.
+pub fn signed_bytes(data: &Path) -> u64 {
+    std::fs::metadata(checkpoints(data)).map_or(0, |file| file.len())
 }
 
 /// The keys that have signed below a data folder.

@@ -99,7 +99,12 @@ pub fn retain(data: &Path, keeping: &Keeping, now: u64, dry: bool) -> anyhow::Re
     for stream in &inputs {
         // Ticks belong to all streams.
         let upto = if stream == TICKS { all.unwrap_or_else(|| cut(TICKS)) } else { cut(stream) };
-        let old = parts_before(&archive.folder(stream), upto + 1)?;
+        let mut old = parts_before(&archive.folder(stream), upto + 1)?;
+        if stream == TICKS {
+            // The newest says up to when parts count.
+            let all = layout::parts(&archive.folder(TICKS))?;
+            old.retain(|part| all.last() != Some(part));
+        }
         if !old.is_empty() {
             report.streams.insert(stream.clone(), upto);
             let known = removed.0.entry(stream.clone()).or_default();

@@ -4,6 +4,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{JoinType, Result};
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
@@ -15,14 +16,22 @@ use std::sync::Arc;
 /// * its physical filter pushdown moves conditions into the wrong side of joins that keep rows without a partner
 ///   (a relative of apache/datafusion#24002), so plans with such a join are left as they are;
 /// * scalar subqueries that are computed beside the plan lose rows of the same joins.
-pub fn session(mut config: SessionConfig) -> SessionContext {
+pub fn session(config: SessionConfig) -> SessionContext {
+    session_in(config, Arc::default())
+}
+
+/// As [`session`], with the memory and the disk of others.
+pub fn session_in(mut config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
     config.options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let careful = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {
         if rule.name().starts_with("FilterPushdown") { Arc::new(ForInnerJoins(rule)) } else { rule }
     };
     let rules = PhysicalOptimizer::new().rules.into_iter().map(careful).collect();
-    let state =
-        SessionStateBuilder::new().with_config(config).with_default_features().with_physical_optimizer_rules(rules);
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rules(rules);
     SessionContext::new_with_state(state.build())
 }
 

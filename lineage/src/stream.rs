@@ -1,7 +1,7 @@
 //! A stream as a table: its parts here, its parts in the store, and what is still in the log.
 //!
-//! What there is is looked up whenever the table is read, so that a statement may be prepared once and run often. Parts
-//! outside of the times that a query asks for are not opened: their names say what they are about.
+//! What there is is looked up whenever the table is read, so that a statement may be prepared once and run often. Of parts
+//! outside of the times that a query asks for only the columns are looked at: their names say what they are about.
 
 use crate::{cold, layout};
 use datafusion::arrow::array::{RecordBatch, new_null_array};
@@ -12,6 +12,8 @@ use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -23,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
+/// How often a statement is planned anew when files have gone.
+const TRIES: usize = 3;
 /// The column that parts are in the order of.
 const TIME: &str = "_time";
 
@@ -30,6 +34,8 @@ const TIME: &str = "_time";
 pub(crate) trait Content: Debug + Send + Sync {
     /// The parts, and what is still in the log. Neither: the stream is not there.
     fn content(&self) -> Result<(Vec<PathBuf>, Vec<RecordBatch>)>;
+    /// Parts have gone into others meanwhile: the next content is of now.
+    fn renew(&self);
     /// The folder that its parts are below.
     fn data(&self) -> &Path;
     /// For people.
@@ -54,7 +60,27 @@ impl<C: Content> Stream<C> {
         Ok(Some(Stream { content, schema }))
     }
 
+    /// A run may merge parts while a statement is planned.
     async fn plan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut tries = TRIES;
+        loop {
+            match self.plan_once(state, projection, filters, limit).await {
+                Err(_) if tries > 0 => {
+                    tries -= 1;
+                    self.content.renew();
+                }
+                planned => return planned,
+            }
+        }
+    }
+
+    async fn plan_once(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
@@ -71,20 +97,28 @@ impl<C: Content> Stream<C> {
             layout::lower(part).zip(layout::upper(part)).is_none_or(touches)
         });
         let (cold, here): (Vec<PathBuf>, Vec<PathBuf>) = parts.into_iter().partition(|part| cold::is_cold(part));
-        let mut tables: Vec<Arc<dyn TableProvider>> = vec![];
+        let mut listings = vec![];
         if !cold.is_empty() {
-            tables.push(Arc::new(self.stored(state, &cold)?));
+            listings.push((self.stored(state, &cold)?, cold.len()));
         }
         if !here.is_empty() {
             let urls = here.iter().map(|part| ListingTableUrl::parse(part.display().to_string()));
-            tables.push(Arc::new(self.listing(urls.collect::<Result<_>>()?)?));
-        }
-        if !recent.is_empty() {
-            tables.push(Arc::new(in_memory(&self.schema, &recent)?));
+            listings.push((self.listing(urls.collect::<Result<_>>()?)?, here.len()));
         }
         let mut plans = vec![];
-        for table in tables {
-            plans.push(table.scan(state, projection, filters, limit).await?);
+        for (listing, count) in listings {
+            // With a limit it would leave out files.
+            let plan = listing.scan(state, projection, filters, None).await?;
+            // A file that is not there is nothing to it, and no error.
+            let found = files(&plan);
+            if found != count {
+                let message = format!("{found} of {count} files of {} are there", self.content.name());
+                return Err(DataFusionError::Execution(message));
+            }
+            plans.push(plan);
+        }
+        if !recent.is_empty() {
+            plans.push(in_memory(&self.schema, &recent)?.scan(state, projection, filters, limit).await?);
         }
         match plans.len() {
             0 => {
@@ -147,6 +181,13 @@ impl<C: Content + 'static> TableProvider for Stream<C> {
     {
         Box::pin(self.plan(state, projection, filters, limit))
     }
+}
+
+/// How many files a scan is about.
+fn files(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let scan =
+        plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref::<FileScanConfig>());
+    scan.map_or(0, |scan| scan.file_groups.iter().map(|group| group.files().len()).sum())
 }
 
 /// The times that conditions leave, µs. Conditions that say nothing plain about them leave all.

@@ -4,12 +4,13 @@
 //! with the id it was told under. It is written when it is told, and whatever a killed run had not written yet, the next one
 //! finds when it goes through the same ticks again.
 
+use anyhow::Context;
 use arrow::array::{ArrayRef, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
-use jarvis_lineage::{Recorder, Roll};
+use jarvis_lineage::{RecordError, Recorder, Roll};
 use jarvis_runtime::closed::ClosedBatch;
 use jarvis_runtime::json_out::JsonRow;
 use jarvis_runtime::kinds::{SinkDriver, SinkPlan};
@@ -17,8 +18,11 @@ use jarvis_runtime::publish::{As, Publication, Publish, Publisher, What};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// How often is looked whether the one before has ended, and after how many times it is said.
+const BUSY: Duration = Duration::from_millis(20);
+const BUSY_TRIES: u32 = 500;
 /// The columns that say what was told, before those of the row: raised or cleared, the id, and the row as JSON.
 const OWN: [&str; 3] = jarvis_lineage::DECISION;
 
@@ -115,32 +119,44 @@ impl Keeping {
 }
 
 impl Recorded {
-    /// It begins when the driver does: while pipelines are edited, the one before may still be there.
-    fn keeping(&mut self) -> anyhow::Result<&mut Keeping> {
-        match &mut self.keeping {
-            Some(keeping) => Ok(keeping),
-            none => Ok(none.insert(Keeping::start(&self.kept)?)),
+    /// It begins when it is first needed, and when the one before has ended: a sink that was edited works off what it still
+    /// has to tell beside the new one.
+    async fn keeping(&mut self) -> anyhow::Result<&mut Keeping> {
+        let mut tries = 0_u32;
+        while self.keeping.is_none() {
+            match Keeping::start(&self.kept) {
+                Ok(keeping) => self.keeping = Some(keeping),
+                Err(error) if matches!(error.downcast_ref(), Some(RecordError::Busy(_))) => {
+                    if tries == BUSY_TRIES {
+                        tracing::warn!(
+                            sink = self.kept.sink,
+                            "waits for the sink before it was edited, which still tells"
+                        );
+                    }
+                    tries = tries.saturating_add(1);
+                    tokio::time::sleep(BUSY).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
+        self.keeping.as_mut().context("it was begun above")
     }
 }
 
 impl SinkDriver for Recorded {
     fn open(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
-        Box::pin(async {
-            self.keeping()?;
-            self.driver.open().await
-        })
+        self.driver.open()
     }
     fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async {
             self.driver.write(batch).await?;
-            self.keeping()?.take(batch)
+            self.keeping().await?.take(batch)
         })
     }
     fn recall<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async {
             self.driver.recall(batch).await?;
-            self.keeping()?.take(batch)
+            self.keeping().await?.take(batch)
         })
     }
     fn flush(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
@@ -149,13 +165,13 @@ impl SinkDriver for Recorded {
     fn snapshot(&mut self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>> {
         Box::pin(async {
             // What came before a snapshot does not come again.
-            self.keeping()?.recorder.roll()?;
+            self.keeping().await?.recorder.roll()?;
             self.driver.snapshot().await
         })
     }
     fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async {
-            let keeping = self.keeping()?;
+            let keeping = self.keeping().await?;
             keeping.recorder.resume()?;
             keeping.publisher.restore_bytes(snapshot.clone())?;
             self.driver.restore(snapshot).await
@@ -172,6 +188,7 @@ impl SinkDriver for Recorded {
     }
     fn finish(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async {
+            // First, so that the next one need not wait.
             if let Some(keeping) = self.keeping.take() {
                 keeping.recorder.finish()?;
             }

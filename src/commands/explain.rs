@@ -70,7 +70,7 @@ impl Explain {
         for begin in beginnings(&self.data)?.into_iter().rev() {
             let past = past_for(&self.data, begin + 1)?;
             let mut replay = Replay::start(self.project.load(kinds, None)?, 1)?;
-            past.base().into_iter().for_each(|state| replay.go_on_from(state));
+            past.base().into_iter().try_for_each(|state| replay.go_on_from(state))?;
             for tick in past {
                 let tick = tick?;
                 if tick.time > until {

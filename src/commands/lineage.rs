@@ -150,13 +150,13 @@ fn one_stream(text: &str) -> Result<(String, Duration), String> {
     Ok((stream.to_owned(), duration(keep)?))
 }
 
-/// A key, or the newest one of a file.
-fn key(text: &str) -> anyhow::Result<VerifierKey> {
+/// A key, or all of a file, the newest last.
+fn all_keys(text: &str) -> anyhow::Result<Vec<VerifierKey>> {
     if text.contains('+') {
-        return Ok(text.parse()?);
+        return Ok(vec![text.parse()?]);
     }
     let file = fs::read_to_string(text).with_context(|| format!("the key {text} cannot be read"))?;
-    Ok(file.lines().next_back().unwrap_or_default().parse()?)
+    file.lines().map(|line| Ok(line.parse()?)).collect()
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -191,7 +191,7 @@ fn told(copied: &Copied) -> anyhow::Result<ExitCode> {
 impl Verify {
     fn execute(self) -> anyhow::Result<ExitCode> {
         let data = &self.data.data;
-        let keys = self.key.iter().map(|text| key(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let keys = self.key.iter().map(|text| all_keys(text)).collect::<anyhow::Result<Vec<_>>>()?.concat();
         let kept = self.checkpoint.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let verified = verify(data, &keys, &kept)?;
         let is_whole = verified.findings.is_empty();
@@ -209,6 +209,10 @@ impl Verify {
                 "{stream}: rows up to {} were removed, as removed.json says",
                 moment_text(*upto)
             ))?;
+        }
+        if verified.unsigned_blocks > 0 {
+            let blocks = terminal::counted(verified.unsigned_blocks, "block");
+            terminal::print(&format!("{blocks} not signed: the run has ended too early, the next one will"))?;
         }
         if verified.unsigned > 0 {
             let ticks = terminal::counted(verified.unsigned, "tick");
@@ -250,7 +254,16 @@ impl Check {
     fn execute(self) -> anyhow::Result<ExitCode> {
         let proof: Proof = read(&self.proof)?.parse()?;
         let old = self.old.as_deref().map(read).transpose()?;
-        terminal::print(&proof.check(&key(&self.key)?, old.as_deref())?)?;
+        let mut result = None;
+        for key in all_keys(&self.key)? {
+            let checked = proof.check(&key, old.as_deref());
+            let is_right = checked.is_ok();
+            result = Some(checked);
+            if is_right {
+                break;
+            }
+        }
+        terminal::print(&result.context("the file holds no key")??)?;
         Ok(ExitCode::SUCCESS)
     }
 }

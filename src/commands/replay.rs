@@ -70,8 +70,8 @@ impl Replay {
         let past = if second.is_some() { past(&self.data)? } else { past_for(&self.data, from)? };
         let begins = past.begins();
         if let Some(state) = past.base() {
-            first.go_on_from(state);
-            second.iter_mut().for_each(|second| second.go_on_from(state));
+            first.go_on_from(state)?;
+            second.iter_mut().try_for_each(|second| second.go_on_from(state))?;
         }
         if begins > from {
             let begins = moment_text(begins);

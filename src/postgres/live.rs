@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// How the schemas begin that hold the history of a pipeline.
-const HISTORY: &str = "lineage_";
+pub const HISTORY: &str = "lineage_";
 
 /// By name, `pipeline.stream`, the rows.
 type Views = BTreeMap<String, RecordBatch>;

@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::echoes::Echoes;
 use crate::json_out::JsonRow;
 use crate::live::errors::SystemErrors;
-use crate::live::{outlets, snapshots};
+use crate::live::{Sinks, fingerprint, outlets, sink_fingerprint};
 use crate::project::Project;
 use crate::publish::{Publication, Publisher, What};
 use arrow::error::ArrowError;
@@ -34,6 +34,8 @@ pub struct Decision {
 /// What one sink tells.
 struct Teller {
     name: String,
+    /// What must be equal for it to go on from what it had been told.
+    fingerprint: String,
     publisher: Publisher,
     /// The columns of an event's identity; `None`: all.
     identity: Option<Vec<usize>>,
@@ -54,6 +56,8 @@ pub struct Replay {
     wake: u64,
     /// Up to this tick only the graph follows: what sinks had been told by then is known, or of no interest.
     silent: u64,
+    /// Of the graph.
+    fingerprint: String,
 }
 
 impl Replay {
@@ -62,6 +66,8 @@ impl Replay {
     pub fn start(project: Project, workers: usize) -> anyhow::Result<Self> {
         let (graph, outlets) = outlets(&project);
         let entrances = entrances(&graph, &project.sources);
+        let graph_is = fingerprint(&graph);
+        let pipelines = project.pipelines;
         let mut plans: HashMap<String, _> = project.sinks.into_iter().map(|s| (s.name.clone(), s)).collect();
         let mut tellers = vec![];
         for outlet in outlets {
@@ -71,25 +77,41 @@ impl Replay {
                 let identity = sink.plan.publish.identity.clone();
                 let publisher = Publisher::new(sink.plan.publish, &sink.spec.schema)?;
                 let row = JsonRow::new(&sink.spec.schema)?;
-                here.push(Teller { name, publisher, identity, row, is_restored: false });
+                let fingerprint = sink_fingerprint(&pipelines, &name, &sink.kind, &sink.spec.schema);
+                here.push(Teller { name, fingerprint, publisher, identity, row, is_restored: false });
             }
             tellers.push(here);
         }
         let echoes = Echoes::of(&graph);
         let cluster = Cluster::start(graph, workers)?;
         let errors = SystemErrors::new();
-        Ok(Replay { cluster, errors, echoes, entrances, tellers, last: 0, wake: u64::MAX, silent: 0 })
+        Ok(Replay {
+            cluster,
+            errors,
+            echoes,
+            entrances,
+            tellers,
+            last: 0,
+            wake: u64::MAX,
+            silent: 0,
+            fingerprint: graph_is,
+        })
     }
 
     /// Goes on from a state of the log instead of the beginning: the ticks up to it say what still counted, and sinks had
-    /// been told what it says. One that it knows nothing of is taken to have been told what was true.
-    pub fn go_on_from(&mut self, state: &State) {
+    /// been told what it says. Sinks and pipelines that were edited since are taken to have been told what was true.
+    ///
+    /// # Errors
+    /// The state is of another form.
+    pub fn go_on_from(&mut self, state: &State) -> anyhow::Result<()> {
         self.silent = state.time;
-        let snapshots = snapshots(state);
+        let Sinks { graph, mut sinks, .. } = Sinks::of(state.clone())?;
+        let is_same = graph == self.fingerprint;
         for teller in self.tellers.iter_mut().flatten() {
-            let snapshot = snapshots.get(teller.name.as_str()).map(|bytes| bytes.to_vec());
-            teller.is_restored = snapshot.is_some_and(|bytes| teller.publisher.restore_bytes(bytes).is_ok());
+            let known = sinks.remove(&teller.name).filter(|known| is_same && known.fingerprint == teller.fingerprint);
+            teller.is_restored = known.is_some_and(|known| teller.publisher.restore_bytes(known.snapshot).is_ok());
         }
+        Ok(())
     }
 
     /// Runs the next tick; what sinks would tell, in the order of sinks.

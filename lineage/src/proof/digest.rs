@@ -56,10 +56,9 @@ impl StreamDigest {
         self.take(CHUNK);
     }
 
-    pub fn leaf(mut self) -> StreamLeaf {
-        self.take(0);
+    pub fn leaf(&self) -> StreamLeaf {
         let mut sha256 = String::with_capacity(64);
-        for byte in self.hash.finalize() {
+        for byte in self.hash.clone().chain_update(&self.buffer).finalize() {
             // Writing to a text does not fail.
             let _ = write!(sha256, "{byte:02x}");
         }
@@ -111,10 +110,11 @@ fn type_name(of: &DataType) -> String {
     match of {
         T::Utf8 | T::LargeUtf8 | T::Utf8View => "text".to_owned(),
         T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => "binary".to_owned(),
-        T::Timestamp(..) => "timestamp".to_owned(),
-        T::Date32 | T::Date64 => "date".to_owned(),
-        T::Time32(_) | T::Time64(_) => "time".to_owned(),
-        T::Duration(_) => "duration".to_owned(),
+        T::Timestamp(unit, _) => format!("timestamp({unit})"),
+        T::Date32 => "date".to_owned(),
+        T::Date64 => "date(ms)".to_owned(),
+        T::Time32(unit) | T::Time64(unit) => format!("time({unit})"),
+        T::Duration(unit) => format!("duration({unit})"),
         T::Interval(_) => "interval".to_owned(),
         T::Decimal128(p, s) | T::Decimal256(p, s) => format!("decimal({p},{s})"),
         T::Dictionary(_, value) => type_name(value),

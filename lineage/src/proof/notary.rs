@@ -27,6 +27,8 @@ pub struct Notary {
     block: Block,
     /// When the block is to be finished; `None`: nothing has come since the last one.
     due: Option<Instant>,
+    /// What has come since the last leaf could not be read: nothing can be signed.
+    is_lost: bool,
 }
 
 impl Notary {
@@ -46,13 +48,23 @@ impl Notary {
             after = read.until;
             tree.push(leaf(line.as_bytes()));
         }
-        let mut notary = Notary { data: data.to_owned(), lasts, key, tree, after, block: Block::default(), due: None };
+        let mut notary = Notary {
+            data: data.to_owned(),
+            lasts,
+            key,
+            tree,
+            after,
+            block: Block::default(),
+            due: None,
+            is_lost: false,
+        };
         for tick in Past::after(data, after)? {
             match tick {
                 Ok(tick) => notary.tick(&tick),
                 // The run goes on; `jarvis lineage verify` will find the place.
                 Err(error) => {
-                    tracing::error!("the history since the last signature is not whole: {error:#}");
+                    tracing::error!("nothing is signed: the history since the last signature is not whole: {error:#}");
+                    notary.is_lost = true;
                     break;
                 }
             }
@@ -61,26 +73,32 @@ impl Notary {
         Ok(notary)
     }
 
+    /// Writes the leaf and the signature. If that fails, the block goes on, and all is as it was.
     fn seal(&mut self) -> anyhow::Result<()> {
-        let block = std::mem::take(&mut self.block);
-        let (until, after) = (block.until, self.after);
-        let line = serde_json::to_string(&block.leaf(after))?;
-        append(&leaves(&self.data), &line)?;
-        self.after = until;
-        self.tree.push(leaf(line.as_bytes()));
-        let checkpoint =
-            Checkpoint { origin: self.key.name().to_owned(), size: self.tree.size(), root: self.tree.root() };
+        let line = serde_json::to_string(&self.block.leaf(self.after))?;
+        let mut tree = self.tree.clone();
+        tree.push(leaf(line.as_bytes()));
+        let checkpoint = Checkpoint { origin: self.key.name().to_owned(), size: tree.size(), root: tree.root() };
         let note = self.key.sign(&checkpoint.text());
+        let signed = Signed { time: self.block.until, size: checkpoint.size, checkpoint: note.clone() };
+        let (leaves, checkpoints) = (leaves(&self.data), checkpoints(&self.data));
+        let length = fs::metadata(&leaves).map_or(0, |file| file.len());
+        append(&leaves, &line)?;
+        if let Err(error) = append(&checkpoints, &serde_json::to_string(&signed)?) {
+            cut(&leaves, length)?;
+            return Err(error);
+        }
+        self.after = self.block.until;
+        self.block = Block::default();
+        self.tree = tree;
         let newest = folder(&self.data).join("checkpoint");
-        layout::write(&newest, note.as_bytes()).with_context(|| format!("{} cannot be written", newest.display()))?;
-        let signed = Signed { time: until, size: checkpoint.size, checkpoint: note };
-        append(&checkpoints(&self.data), &serde_json::to_string(&signed)?)
+        layout::write(&newest, note.as_bytes()).with_context(|| format!("{} cannot be written", newest.display()))
     }
 
-    /// Finishes the block; what cannot be written is told, and the run goes on.
+    /// Finishes the block; what cannot be written is told, and tried again later.
     fn finish(&mut self) {
         self.due = None;
-        if self.block.ticks == 0 {
+        if self.block.ticks == 0 || self.is_lost {
             return;
         }
         if let Err(error) = self.seal() {
@@ -100,6 +118,9 @@ impl Witness for Notary {
         let due = *self.due.get_or_insert_with(|| Instant::now() + self.lasts);
         if due <= Instant::now() {
             self.finish();
+            if self.block.ticks > 0 {
+                self.due = Some(Instant::now() + self.lasts);
+            }
         }
         self.due
     }
@@ -144,17 +165,28 @@ fn repair(path: &Path) -> anyhow::Result<()> {
     };
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     if whole < text.len() {
-        let cut = || OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(whole as u64));
-        cut().with_context(|| format!("{} cannot be repaired", path.display()))?;
+        cut(path, whole as u64)?;
     }
     Ok(())
 }
 
+/// Appends a line, or leaves the file as it was.
 fn append(path: &Path, line: &str) -> anyhow::Result<()> {
+    let length = fs::metadata(path).map_or(0, |file| file.len());
     let write = || {
         let mut file = OpenOptions::new().append(true).create(true).open(path)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_data()
     };
-    write().with_context(|| format!("{} cannot be written", path.display()))
+    let written = write().with_context(|| format!("{} cannot be written", path.display()));
+    if written.is_err() {
+        cut(path, length)?;
+    }
+    written
+}
+
+/// Shortens a file to what it was.
+fn cut(path: &Path, length: u64) -> anyhow::Result<()> {
+    let cut = || OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(length));
+    cut().with_context(|| format!("{} cannot be repaired", path.display()))
 }

@@ -75,6 +75,7 @@ impl Key {
         &self.name
     }
 
+    /// What others check its signatures with.
     pub fn verifier(&self) -> VerifierKey {
         VerifierKey { name: self.name.clone(), key: self.key.verifying_key() }
     }
@@ -87,15 +88,18 @@ impl Key {
     }
 }
 
-/// Nobody else may read the file.
+/// Nobody else may read the file; it has its name when it is whole.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&unfinished)?;
     writeln!(file, "{text}")?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
 }
 
 /// A public key with its name: `NAME+HASH+KEY`.
@@ -106,6 +110,7 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
+    /// Whose key it is.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -3,13 +3,16 @@
 use super::notary::{lines, read_leaf};
 use super::note::{Checkpoint, NoteError, VerifierKey};
 use super::tree::{Growing, Hash, leaf};
-use super::{Block, Leaf, StreamLeaf, leaves, signed};
-use crate::archive::TICKS;
+use super::{Block, Leaf, Signed, StreamLeaf, leaves, signed};
+use crate::archive::{InputArchive, TICKS};
+use crate::bases::bases;
+use crate::cold::Unreachable;
+use crate::layout;
 use crate::past::Past;
 use crate::retention::Removed;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Something that is not as it was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +34,8 @@ pub struct Verified {
     pub until: u64,
     /// Ticks that have come since.
     pub unsigned: u64,
+    /// Blocks that a killed run has not signed any more; the next one will.
+    pub unsigned_blocks: u64,
     /// By stream, the tick up to which rows were removed, as the data folder says.
     pub removed: BTreeMap<String, u64>,
     pub findings: Vec<Finding>,
@@ -46,6 +51,8 @@ pub fn verify(data: &Path, keys: &[VerifierKey], kept: &[String]) -> anyhow::Res
     let own = super::keys(data)?;
     let keys = if keys.is_empty() { own.as_slice() } else { keys };
     let mut verified = Verified::default();
+    // A run that goes on adds leaves first, then their signature: those that are read here have theirs.
+    let signed = signed(data, 0)?;
     let lines = lines(&leaves(data))?;
     let all: Vec<Leaf> = lines.iter().map(|line| read_leaf(line, data)).collect::<Result<_, _>>()?;
     verified.blocks = all.len() as u64;
@@ -53,7 +60,7 @@ pub fn verify(data: &Path, keys: &[VerifierKey], kept: &[String]) -> anyhow::Res
     for pair in all.windows(2).filter(|pair| pair[0].until != pair[1].after) {
         verified.find(Some(&pair[1]), "it does not follow the block before it".to_owned());
     }
-    signatures(data, &lines, keys, kept, &mut verified)?;
+    signatures(signed, &lines, keys, kept, &mut verified);
     rows(data, all, &mut verified)?;
     Ok(verified)
 }
@@ -65,23 +72,14 @@ impl Verified {
 }
 
 /// Checks the checkpoints against the leaves.
-fn signatures(
-    data: &Path,
-    lines: &[String],
-    keys: &[VerifierKey],
-    kept: &[String],
-    verified: &mut Verified,
-) -> anyhow::Result<()> {
+fn signatures(own: Vec<Signed>, lines: &[String], keys: &[VerifierKey], kept: &[String], verified: &mut Verified) {
     let mut tree = Growing::default();
     let mut roots: Vec<Hash> = vec![tree.root()];
     for line in lines {
         tree.push(leaf(line.as_bytes()));
         roots.push(tree.root());
     }
-    let own = signed(data, 0)?;
-    if own.last().map_or(0, |s| s.size) < lines.len() as u64 {
-        verified.find(None, "the newest blocks are not signed".to_owned());
-    }
+    verified.unsigned_blocks = (lines.len() as u64).saturating_sub(own.last().map_or(0, |s| s.size));
     let own = own.into_iter().map(|s| ("a checkpoint of the folder", s.checkpoint));
     let kept = kept.iter().map(|note| ("the checkpoint that was kept", note.clone()));
     for (which, note) in own.chain(kept) {
@@ -100,7 +98,6 @@ fn signatures(
         };
         verified.find(None, what);
     }
-    Ok(())
 }
 
 /// The checkpoint, if one of the keys has signed it.
@@ -121,6 +118,16 @@ fn open(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, NoteError> {
 fn rows(data: &Path, leaves: Vec<Leaf>, verified: &mut Verified) -> anyhow::Result<()> {
     let removed = Removed::read(data)?;
     verified.removed = removed.streams().map(|(stream, before)| (stream.to_owned(), before)).collect();
+    // Nothing is believed that cannot be: rows go up to a base, and then they are gone.
+    let archive = InputArchive::new(data);
+    let newest = bases(data)?.last().map_or(0, |base| base.time);
+    for (stream, before) in removed.streams() {
+        let parts = layout::parts(&archive.folder(stream))?;
+        let is_there = |part: &PathBuf| layout::upper(part).is_some_and(|upper| upper <= before + 1);
+        if before > newest || (stream != TICKS && parts.iter().any(is_there)) {
+            verified.find(None, format!("removed.json says that rows of {stream} were removed that were not"));
+        }
+    }
     // Where even the ticks are gone, nothing is left to be compared.
     let begins = removed.of(TICKS);
     let mut past = Past::after(data, begins)?;
@@ -136,7 +143,7 @@ fn rows(data: &Path, leaves: Vec<Leaf>, verified: &mut Verified) -> anyhow::Resu
                     next = past.next();
                 }
                 Some(Err(error)) => {
-                    verified.find(Some(&leaf), format!("{error:#}"));
+                    verified.find(Some(&leaf), readable(error)?);
                     return Ok(());
                 }
                 _ => break,
@@ -149,13 +156,19 @@ fn rows(data: &Path, leaves: Vec<Leaf>, verified: &mut Verified) -> anyhow::Resu
         match tick {
             Ok(_) => verified.unsigned += 1,
             Err(error) => {
-                verified.find(None, format!("{error:#}"));
+                verified.find(None, readable(error)?);
                 break;
             }
         }
         next = past.next();
     }
     Ok(())
+}
+
+/// What is wrong with what could be read; what could not be reached says nothing about it.
+fn readable(error: anyhow::Error) -> anyhow::Result<String> {
+    let is_away = |cause: &(dyn std::error::Error + 'static)| cause.is::<std::io::Error>() || cause.is::<Unreachable>();
+    if error.chain().any(is_away) { Err(error) } else { Ok(format!("{error:#}")) }
 }
 
 fn compare(leaf: &Leaf, found: &BTreeMap<String, StreamLeaf>, removed: &Removed, verified: &mut Verified) {

@@ -17,8 +17,8 @@ mod reload;
 mod states;
 pub(crate) mod views;
 
-pub(crate) use reload::outlets;
-pub(crate) use states::snapshots;
+pub(crate) use reload::{fingerprint, outlets, sink_fingerprint};
+pub(crate) use states::Sinks;
 
 use crate::control::Control;
 use crate::project::Project;

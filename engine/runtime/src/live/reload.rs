@@ -55,7 +55,7 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
 }
 
 /// Tells graphs apart. Another build may give another text to the same graph; then sinks are told some things again.
-pub(super) fn fingerprint(graph: &Graph) -> String {
+pub(crate) fn fingerprint(graph: &Graph) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     format!("{graph:?}").hash(&mut hasher);
     format!("{:016x}", hasher.finish())
@@ -71,7 +71,13 @@ fn source_fingerprint(pipelines: &[Pipeline], source: &PlannedSource) -> String 
     format!("{} {:?} {:?}", source.kind, options, source.spec)
 }
 
-fn sink_fingerprint(pipelines: &[Pipeline], name: &str, kind: &str, schema: &arrow::datatypes::Schema) -> String {
+/// What must be equal for a sink to go on as it is.
+pub(crate) fn sink_fingerprint(
+    pipelines: &[Pipeline],
+    name: &str,
+    kind: &str,
+    schema: &arrow::datatypes::Schema,
+) -> String {
     let written = pipelines
         .iter()
         .flat_map(|p| p.sinks.iter().map(move |s| (p, s)))

@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What a sink had been told by some tick.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SinkState {
+pub(crate) struct SinkState {
     pub fingerprint: String,
     pub snapshot: Vec<u8>,
     /// Its view, as an Arrow IPC stream.
@@ -34,7 +34,7 @@ impl SinkState {
 }
 
 /// What all sinks had been told by a tick.
-pub(super) struct Sinks {
+pub(crate) struct Sinks {
     pub time: u64,
     /// The fingerprint of the graph.
     pub graph: String,
@@ -45,12 +45,6 @@ const GRAPH: &str = "graph";
 const FINGERPRINT: &str = "fingerprint ";
 const SNAPSHOT: &str = "snapshot ";
 const TOLD: &str = "told ";
-
-/// By sink, what it would go on from.
-pub(crate) fn snapshots(state: &State) -> HashMap<&str, &[u8]> {
-    let blobs = state.blobs.iter();
-    blobs.filter_map(|blob| Some((blob.name.strip_prefix(SNAPSHOT)?, blob.bytes.as_slice()))).collect()
-}
 
 impl Sinks {
     pub fn of(state: State) -> anyhow::Result<Self> {
