@@ -184,7 +184,22 @@ impl SinkDriver for Recorded {
         self.driver.is_lasting()
     }
     fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {
-        self.driver.failed()
+        Box::pin(async {
+            // While nothing is to be told there is time to close a part, so that it can be read.
+            let Recorded { driver, keeping, .. } = self;
+            while let Some(keeping) = keeping
+                && let Some(deadline) = keeping.recorder.deadline()
+            {
+                tokio::select! {
+                    error = driver.failed() => return error,
+                    () = tokio::time::sleep_until(deadline.into()) => {}
+                }
+                if let Err(error) = keeping.recorder.roll() {
+                    return error.into();
+                }
+            }
+            driver.failed().await
+        })
     }
     fn finish(&mut self) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async {
