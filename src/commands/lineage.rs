@@ -191,6 +191,7 @@ fn told(copied: &Copied) -> anyhow::Result<ExitCode> {
 impl Verify {
     fn execute(self) -> anyhow::Result<ExitCode> {
         let data = &self.data.data;
+        must_be_there(data)?;
         let keys = self.key.iter().map(|text| all_keys(text)).collect::<anyhow::Result<Vec<_>>>()?.concat();
         let kept = self.checkpoint.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let verified = verify(data, &keys, &kept)?;
@@ -234,6 +235,7 @@ impl Verify {
 impl Prove {
     fn execute(self) -> anyhow::Result<ExitCode> {
         let data = &self.data.data;
+        must_be_there(data)?;
         let proof = match (self.time, self.since) {
             (_, Some(old)) => {
                 let note = read(&old)?;

@@ -4,6 +4,7 @@ use super::{Folder, PATIENCE, free_port, wait_for};
 use rumqttc::{Client, Event, Incoming, MqttOptions, Outgoing, QoS};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,9 @@ const LONGEST: usize = 1 << 22;
 
 /// Publishes messages, at least once each, and waits until the broker has taken them.
 pub fn publish<T: AsRef<str>, P: AsRef<[u8]>>(port: u16, messages: &[(T, P)]) {
-    // Each publisher is a client of its own: two of one name would throw each other out.
-    let name = format!("test-{}-{:?}", std::process::id(), std::thread::current().id());
+    // Each publisher is a client of its own: two of one name would throw each other out, even if the first has just left.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut options = MqttOptions::new(name, "127.0.0.1", port);
     options.set_clean_session(true).set_max_packet_size(LONGEST, LONGEST).set_inflight(100);
     let (client, mut connection) = Client::new(options, messages.len() + 1);
