@@ -10,6 +10,7 @@ use s3::{Mood, S3};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SHOP: &str = r#"
 pipeline: shop
@@ -53,6 +54,8 @@ fn run(rounds: i64) -> Kept {
             .map(|tool| (format!("shop/t{tool}/heat"), format!("{{\"n\":{n},\"heat\":{}}}", (n * 7 + tool * 3) % 11)))
             .collect();
         publish(broker.port, &readings);
+        // So that the log is made smaller more than once.
+        std::thread::sleep(Duration::from_millis(20));
     }
     let raised = (0..rounds).flat_map(|n| (0..3).map(move |tool| (n * 7 + tool * 3) % 11)).filter(|h| *h > 5).count();
     // Each is raised, and clears when its reading no longer counts.
@@ -68,6 +71,15 @@ impl Kept {
     }
     fn bases(&self, data: &str) -> usize {
         fs::read_dir(self.folder.path(&format!("{data}/bases"))).map_or(0, |files| files.count())
+    }
+    /// How long history must be kept for it to be cut at its first base.
+    fn up_to_the_first_base(&self) -> String {
+        let names = fs::read_dir(self.folder.path("data/bases")).expect("the log was made smaller");
+        let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let time = |name: String| name.trim_start_matches("base-").trim_end_matches(".jlog").parse::<u64>().unwrap();
+        let first = names.map(time).min().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+        format!("{}us", now - first - 1)
     }
     fn parts(&self, of: &str) -> Vec<PathBuf> {
         let files = fs::read_dir(self.folder.path(of)).unwrap().map(|f| f.unwrap().path());
@@ -153,10 +165,11 @@ fn few_large_files_say_what_many_small_ones_said() {
 fn a_shortened_history_begins_later_and_is_right_from_there() {
     let kept = run(40);
     let all = kept.replay("data", &[]);
-    let said = kept.folder.jarvis(&["lineage", "retain", "--keep", "1s", "--dry-run"]);
+    let keep = kept.up_to_the_first_base();
+    let said = kept.folder.jarvis(&["lineage", "retain", "--keep", &keep, "--dry-run"]);
     assert!(text(&said.stderr).contains("would remove"), "{}", text(&said.stderr));
     assert_eq!(kept.replay("data", &[]), all, "a dry run has removed something");
-    let said = kept.folder.jarvis(&["lineage", "retain", "--keep", "1s"]);
+    let said = kept.folder.jarvis(&["lineage", "retain", "--keep", &keep]);
     assert!(text(&said.stdout).contains("shop.heat: up to"), "{}", text(&said.stdout));
     let rest = kept.replay("data", &[]);
     assert!(!rest.is_empty() && rest.len() < all.len(), "{} of {}", rest.len(), all.len());
@@ -171,13 +184,14 @@ fn a_shortened_history_begins_later_and_is_right_from_there() {
 
 #[test]
 fn one_stream_can_be_kept_shorter_than_others() {
-    let kept = run(30);
+    let kept = run(40);
     let rows = |stream: &str| {
         let sql = format!("SELECT count(*) AS n FROM lineage.shop.{stream}");
         kept.folder.fine(&["sql", &sql, "--data", "data", "--format", "json"])
     };
     let (heat, limits) = (rows("heat"), rows("limits"));
-    kept.folder.fine(&["lineage", "retain", "--stream", "shop.heat=1s"]);
+    let keep = format!("shop.heat={}", kept.up_to_the_first_base());
+    kept.folder.fine(&["lineage", "retain", "--stream", &keep]);
     assert_ne!(rows("heat"), heat);
     assert_eq!(rows("limits"), limits);
     assert!(kept.is_whole("data"));
@@ -255,7 +269,7 @@ fn history_in_a_store_is_history() {
     assert!(kept.is_whole("copy"));
     assert_eq!(kept.folder.fine(&["sql", count, "--data", "copy", "--format", "csv"]), answer);
     // What need not be kept goes, also there.
-    let (done, said) = ask(&["lineage", "retain", "--keep", "1s"]);
+    let (done, said) = ask(&["lineage", "retain", "--keep", &kept.up_to_the_first_base()]);
     assert!(done, "{said}");
     assert!(kept.parts("s3/history/shop/inputs/shop/heat").len() < parts);
     let (done, said) = ask(&["lineage", "verify"]);
