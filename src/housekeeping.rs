@@ -99,3 +99,41 @@ fn keeping(project: &Project, others: Option<Duration>) -> Keeping {
     });
     Keeping { others, streams: streams.collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use jarvis_lineage::{Recorder, Roll};
+    use jarvis_runtime::closed::ClosedBatch;
+
+    fn parts(house: &House) -> usize {
+        let files = std::fs::read_dir(house.data.join("streams/a/x")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|end| end == "parquet")).count()
+    }
+
+    #[test]
+    fn many_small_parts_become_one_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipeline = folder.path().join("a.yaml");
+        std::fs::write(&pipeline, "pipeline: a\nsources: { s: { timer: { every: 1s }, retain: 1m } }\n").unwrap();
+        let arguments = ProjectArguments { pipelines: vec![pipeline], config: None };
+        let (data, kinds) = (folder.path().join("data"), Arc::new(crate::kinds::all()));
+        let mut house = House { data, history: None, arguments, kinds };
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let rows = RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let mut recorder = Recorder::new(&house.data, "a.x", &rows.schema(), Roll::default()).unwrap();
+        for time in 1..=MANY as u64 {
+            let batch =
+                ClosedBatch { lower: time, upper: time + 1, times: vec![time], diffs: vec![1], rows: rows.clone() };
+            recorder.append(&batch).unwrap();
+            recorder.roll().unwrap();
+        }
+        assert_eq!(parts(&house), MANY);
+        house.once();
+        assert_eq!(parts(&house), 1);
+        house.history = Some(Duration::from_secs(1));
+        house.once();
+        assert_eq!(parts(&house), 0);
+    }
+}

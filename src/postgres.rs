@@ -4,8 +4,8 @@
 //! part of a name, `lineage_PIPELINE.STREAM`. All is read-only. A statement sees one moment: views as of the last tick,
 //! history up to it. Passwords go by SCRAM-SHA-256 (RFC 7677); any user name will do.
 //!
-//! What clients do stays apart from the rest of the run: they have threads of their own, share a bounded memory, and can
-//! take back what they ask.
+//! What clients do stays apart from the rest of the run: they have threads of their own, and share a bounded memory. A
+//! statement cannot be cancelled; it ends when it has answered, or its client is gone and it answers.
 
 mod guard;
 mod live;
@@ -29,9 +29,8 @@ use live::Live;
 use pgwire::api::auth::sasl::SASLAuthStartupHandler;
 use pgwire::api::auth::sasl::scram::{ScramAuth, gen_salted_password};
 use pgwire::api::auth::{AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler};
-use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::api::{ClientInfo, ConnectionManager, PgWireConnectionState, PgWireServerHandlers};
+use pgwire::api::{ClientInfo, PgWireConnectionState, PgWireServerHandlers};
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::{TlsAcceptor, process_socket};
@@ -125,7 +124,6 @@ impl Bound {
         let shared = Shared {
             secret: Arc::new(self.secret),
             must_encrypt: self.tls.is_some(),
-            clients: Arc::new(ConnectionManager::new()),
             memory: match RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY))).build_arc() {
                 Ok(memory) => memory,
                 Err(error) => return tracing::error!(%error, "nothing is answered to Postgres clients"),
@@ -160,8 +158,6 @@ impl Bound {
 struct Shared {
     secret: Arc<Secret>,
     must_encrypt: bool,
-    /// Who may be asked to stop.
-    clients: Arc<ConnectionManager>,
     memory: Arc<RuntimeEnv>,
 }
 
@@ -288,7 +284,6 @@ impl StartupHandler for Door {
 struct Connection {
     door: Arc<Door>,
     entry: Arc<Entry>,
-    clients: Arc<ConnectionManager>,
     session: Arc<DfSessionService>,
 }
 
@@ -306,13 +301,11 @@ impl Connection {
         ];
         let mut scram = ScramAuth::new(shared.secret.clone());
         scram.set_iterations(ITERATIONS);
-        let scram = SASLAuthStartupHandler::new(Arc::new(DefaultServerParameterProvider::default()))
-            .with_scram(scram)
-            .with_connection_manager(shared.clients.clone());
+        let parameters = Arc::new(DefaultServerParameterProvider::default());
+        let scram = SASLAuthStartupHandler::new(parameters).with_scram(scram);
         Ok(Connection {
             door: Arc::new(Door { scram, must_encrypt: shared.must_encrypt, entry: entry.clone() }),
             entry,
-            clients: shared.clients.clone(),
             session: Arc::new(DfSessionService::new_with_hooks(session, hooks)),
         })
     }
@@ -346,8 +339,5 @@ impl PgWireServerHandlers for Connection {
     }
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
         self.door.clone()
-    }
-    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::new(DefaultCancelHandler::new(self.clients.clone()))
     }
 }

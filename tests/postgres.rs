@@ -108,8 +108,8 @@ fn only_who_knows_the_password_asks_and_nobody_writes() {
         ("DELETE FROM shop.hot", "DELETE"),
         ("DROP TABLE shop.hot", "DROP"),
         ("COPY (SELECT 1) TO '/tmp/stolen.csv'", "COPY"),
-        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", ""),
-        ("SELECT * INTO t FROM shop.hot", ""),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "Expected"),
+        ("SELECT * INTO t FROM shop.hot", "not supported"),
         ("EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", "EXPLAIN"),
         ("EXPLAIN ANALYZE COPY (SELECT 1) TO 'stolen.csv'", "EXPLAIN"),
         ("EXPLAIN COPY (SELECT 1) TO 'stolen.csv'", "EXPLAIN"),
@@ -117,7 +117,7 @@ fn only_who_knows_the_password_asks_and_nobody_writes() {
         ("SET SESSION datafusion.runtime.memory_limit = '1T'", "SET"),
         ("SELECT * FROM '/etc/passwd'", "not found"),
         ("SELECT nothing FROM shop.hot", "nothing"),
-        ("SELEC 1", ""),
+        ("SELEC 1", "SELEC"),
     ] {
         let why = shop.refusal(sql);
         assert!(why.contains("ERROR") && why.contains(word), "{sql}: {why}");

@@ -64,6 +64,7 @@ struct Writing {
 }
 
 impl InputArchive {
+    /// The archive of a data folder, which need not be there; it signs history every minute.
     pub fn new(data: &Path) -> Self {
         InputArchive { data: data.to_owned(), sign: Duration::from_secs(60) }
     }

@@ -65,6 +65,7 @@ impl Lineage {
         self.0.inputs.now().map(drop)
     }
 
+    /// A schema per pipeline, a table per stream.
     pub fn catalog(&self) -> Arc<dyn CatalogProvider> {
         self.0.clone()
     }

@@ -256,15 +256,9 @@ impl Check {
     fn execute(self) -> anyhow::Result<ExitCode> {
         let proof: Proof = read(&self.proof)?.parse()?;
         let old = self.old.as_deref().map(read).transpose()?;
-        let mut result = None;
-        for key in all_keys(&self.key)? {
-            let checked = proof.check(&key, old.as_deref());
-            let is_right = checked.is_ok();
-            result = Some(checked);
-            if is_right {
-                break;
-            }
-        }
+        // Of several keys one must fit; if none does, what is said is about the newest.
+        let checked: Vec<_> = all_keys(&self.key)?.iter().map(|key| proof.check(key, old.as_deref())).collect();
+        let result = checked.into_iter().reduce(|before, newer| if before.is_ok() { before } else { newer });
         terminal::print(&result.context("the file holds no key")??)?;
         Ok(ExitCode::SUCCESS)
     }

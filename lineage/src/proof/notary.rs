@@ -103,24 +103,24 @@ impl Notary {
         }
         if let Err(error) = self.seal() {
             tracing::error!("history could not be signed: {error:#}");
+            self.due = Some(Instant::now() + self.lasts);
         }
     }
 }
 
 impl Witness for Notary {
     fn tick(&mut self, tick: &Tick) {
-        self.block.tick(tick);
+        if !self.is_lost {
+            self.block.tick(tick);
+        }
     }
     fn durable(&mut self) -> Option<Instant> {
-        if self.block.ticks == 0 {
+        if self.block.ticks == 0 || self.is_lost {
             return None;
         }
         let due = *self.due.get_or_insert_with(|| Instant::now() + self.lasts);
         if due <= Instant::now() {
             self.finish();
-            if self.block.ticks > 0 {
-                self.due = Some(Instant::now() + self.lasts);
-            }
         }
         self.due
     }

@@ -96,32 +96,60 @@ pub fn consistency(old: usize, leaves: &[Hash]) -> Vec<Hash> {
     if old == 0 || old >= leaves.len() { vec![] } else { subproof(old, leaves, true) }
 }
 
-/// The root that a leaf's path leads to (RFC 9162, section 2.1.3.2); `None`: the path does not fit the sizes.
+/// The way from a leaf up to the root (RFC 9162, sections 2.1.3.2 and 2.1.4.2).
+struct Way {
+    /// Which node it is at, of its level.
+    at: u64,
+    /// The last node of the level.
+    last: u64,
+}
+
+enum Beside {
+    Left,
+    Right,
+}
+
+impl Way {
+    fn level(&mut self) {
+        self.at >>= 1;
+        self.last >>= 1;
+    }
+
+    fn is_at_root(&self) -> bool {
+        self.last == 0
+    }
+
+    /// Goes up; on which side of the node the next hash of a proof stands. `None`: this is the root.
+    fn up(&mut self) -> Option<Beside> {
+        if self.is_at_root() {
+            return None;
+        }
+        let is_left = self.at & 1 == 1 || self.at == self.last;
+        // A last node that has nothing beside it is the one above, too.
+        while is_left && self.at & 1 == 0 && self.at != 0 {
+            self.level();
+        }
+        self.level();
+        Some(if is_left { Beside::Left } else { Beside::Right })
+    }
+}
+
+/// The root that a leaf's path leads to; `None`: the path does not fit the sizes.
 pub fn root_of_inclusion(index: u64, size: u64, leaf: Hash, path: &[Hash]) -> Option<Hash> {
     if index >= size {
         return None;
     }
-    let (mut at, mut last, mut hash) = (index, size - 1, leaf);
+    let (mut way, mut hash) = (Way { at: index, last: size - 1 }, leaf);
     for beside in path {
-        if last == 0 {
-            return None;
-        }
-        if at & 1 == 1 || at == last {
-            hash = node(beside, &hash);
-            while at & 1 == 0 && at != 0 {
-                at >>= 1;
-                last >>= 1;
-            }
-        } else {
-            hash = node(&hash, beside);
-        }
-        at >>= 1;
-        last >>= 1;
+        hash = match way.up()? {
+            Beside::Left => node(beside, &hash),
+            Beside::Right => node(&hash, beside),
+        };
     }
-    (last == 0).then_some(hash)
+    way.is_at_root().then_some(hash)
 }
 
-/// Whether a proof shows that one tree is the beginning of another (RFC 9162, section 2.1.4.2).
+/// Whether a proof shows that one tree is the beginning of another.
 pub fn is_consistent(old: (u64, Hash), new: (u64, Hash), proof: &[Hash]) -> bool {
     let ((old_size, old_root), (new_size, new_root)) = (old, new);
     if old_size == 0 || old_size == new_size {
@@ -133,30 +161,19 @@ pub fn is_consistent(old: (u64, Hash), new: (u64, Hash), proof: &[Hash]) -> bool
     let start = old_size.is_power_of_two().then_some(old_root);
     let mut hashes = start.iter().chain(proof);
     let Some(first) = hashes.next() else { return false };
-    let (mut at, mut last) = (old_size - 1, new_size - 1);
-    while at & 1 == 1 {
-        at >>= 1;
-        last >>= 1;
+    let mut way = Way { at: old_size - 1, last: new_size - 1 };
+    while way.at & 1 == 1 {
+        way.level();
     }
     let (mut old, mut new) = (*first, *first);
     for hash in hashes {
-        if last == 0 {
-            return false;
+        match way.up() {
+            None => return false,
+            Some(Beside::Left) => (old, new) = (node(hash, &old), node(hash, &new)),
+            Some(Beside::Right) => new = node(&new, hash),
         }
-        if at & 1 == 1 || at == last {
-            old = node(hash, &old);
-            new = node(hash, &new);
-            while at & 1 == 0 && at != 0 {
-                at >>= 1;
-                last >>= 1;
-            }
-        } else {
-            new = node(&new, hash);
-        }
-        at >>= 1;
-        last >>= 1;
     }
-    last == 0 && old == old_root && new == new_root
+    way.is_at_root() && old == old_root && new == new_root
 }
 
 #[cfg(test)]
