@@ -6,10 +6,11 @@
 use crate::housekeeping::House;
 use crate::http::{self, Instance, Listen};
 use crate::postgres::Postgres;
-use crate::project_arguments::{ProjectArguments, keep_decisions};
+use crate::project_arguments::{AsTheyRan, ProjectArguments, keep_decisions};
 use crate::{signals, terminal, watch};
 use anyhow::Context;
 use jarvis_lineage::InputArchive;
+use jarvis_runtime::versions::FormerProjects;
 use jarvis_runtime::{Archive, Control, Kinds, LiveOptions, Project, run_live};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -110,7 +111,10 @@ pub fn run(
         let archive = if let Some(sign) = setup.sign { archive.signing_every(sign) } else { archive };
         Arc::new(archive) as Arc<dyn Archive>
     });
-    let mut options = LiveOptions { workers: setup.workers, data: setup.data, archive, ..LiveOptions::default() };
+    let former = AsTheyRan { paths: setup.arguments.paths(setup.data.as_deref())?, kinds: setup.kinds };
+    let former = Some(Arc::new(former) as Arc<dyn FormerProjects>);
+    let mut options =
+        LiveOptions { workers: setup.workers, data: setup.data, archive, former, ..LiveOptions::default() };
     options.tick = setup.tick.unwrap_or(options.tick);
     options.sync = setup.sync.unwrap_or(options.sync);
     options.compact = setup.compact.unwrap_or(options.compact);

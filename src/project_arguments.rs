@@ -1,10 +1,14 @@
 //! Which pipelines a command is about: the arguments that several commands share.
 
 use anyhow::bail;
+use jarvis_plan::compile::{ERRORS, errors_schema};
+use jarvis_runtime::kinds::StreamSpec;
 use jarvis_runtime::project::PlannedSink;
+use jarvis_runtime::versions::{FormerProjects, Version};
 use jarvis_runtime::{Kinds, Paths, Project};
-use jarvis_spec::Pipeline;
+use jarvis_spec::{Diagnostics, Pipeline};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The folder of the facility's tables if `--config` is not given.
 const DEFAULT_CONFIG: &str = "config";
@@ -40,13 +44,35 @@ impl ProjectArguments {
     }
 }
 
+/// Projects of pipelines as they ran, whatever their files say now.
+#[derive(Clone)]
+pub struct AsTheyRan {
+    /// With a data folder, their sinks keep what they tell there.
+    pub paths: Paths,
+    pub kinds: Arc<Kinds>,
+}
+
+impl std::fmt::Debug for AsTheyRan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AsTheyRan").field("paths", &self.paths).finish_non_exhaustive()
+    }
+}
+
+impl FormerProjects for AsTheyRan {
+    fn project(&self, versions: &[Version]) -> Result<Project, Diagnostics> {
+        let mut project = Project::as_it_ran(versions, &self.paths, &self.kinds)?;
+        keep_decisions(&mut project, self.paths.data.as_deref());
+        Ok(project)
+    }
+}
+
 /// The pipelines that somebody wrote: without the one that stands for the facility's tables.
 pub fn written(project: &Project) -> impl Iterator<Item = &Pipeline> {
     // It has no file: its text was made from the sections of facility.yaml.
     project.pipelines.iter().filter(|pipeline| pipeline.text.path != Path::new("facility"))
 }
 
-/// Lets a live run keep what its sinks tell, below its data folder.
+/// Lets a live run keep what its sinks tell and what fails, below its data folder.
 pub fn keep_decisions(project: &mut Project, data: Option<&Path>) {
     let Some(data) = data else { return };
     let sinks = std::mem::take(&mut project.sinks).into_iter();
@@ -55,4 +81,7 @@ pub fn keep_decisions(project: &mut Project, data: Option<&Path>) {
         PlannedSink { plan, ..sink }
     });
     project.sinks = kept.collect();
+    let spec = StreamSpec { name: ERRORS.to_owned(), schema: errors_schema(), key: vec![], time: None, lateness: None };
+    let (name, kind, plan) = (ERRORS.to_owned(), "lineage".to_owned(), jarvis_sinks::errors(data));
+    project.sinks.push(PlannedSink { name, kind, plan, spec });
 }

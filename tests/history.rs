@@ -10,7 +10,7 @@ use s3::{Mood, S3};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SHOP: &str = r#"
 pipeline: shop
@@ -462,4 +462,38 @@ fn a_sink_of_events_may_be_edited_while_it_tells() {
     let count = "SELECT count(*) FILTER (WHERE _what = 'raised') >= 4 AS told FROM lineage.shop.alarms";
     let said = folder.fine(&["sql", count, "--data", "data", "--format", "csv"]);
     assert_eq!(said, "told\ntrue\n");
+}
+
+#[test]
+fn what_failed_is_kept_once() {
+    let failing = SHOP.replace("h.heat > l.most", "100 / h.heat < 100 / l.most");
+    let folder =
+        Folder::with(&[("pipelines/shop.yaml", &failing), ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\n")]);
+    let broker = Mosquitto::start(&folder);
+    let run = || {
+        let options = ["--data", "data", "--checkpoint", "50ms", "--listen", "127.0.0.1:0"];
+        let mut command = folder.command(&[&["run", "pipelines"][..], &options].concat());
+        command.env("JARVIS_MQTT", broker.url());
+        let instance = Instance::run(command);
+        instance.address();
+        instance
+    };
+    let sql = "SELECT stream, code, count(*) AS times FROM lineage.system.errors GROUP BY 1, 2 ORDER BY 1, 2";
+    let errors = || folder.jarvis(&["sql", sql, "--data", "data", "--format", "csv", "--at", "127.0.0.1:1"]).stdout;
+    let expected = "stream,code,times\nshop.heat,json_syntax,1\nshop.hot,divide_by_zero,1\n";
+    let instance = run();
+    broker.wait_for_subscriptions(1);
+    publish(broker.port, &[("shop/t0/heat", "no JSON"), ("shop/t1/heat", "{\"n\":1,\"heat\":0}")]);
+    let begun = Instant::now();
+    while text(&errors()) != expected && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(text(&errors()), expected);
+    // Longer than the row with the failure counts: that it no longer fails is no news.
+    std::thread::sleep(Duration::from_millis(2500));
+    instance.signal("-KILL");
+    instance.end();
+    let instance = run();
+    assert!(instance.terminate().success());
+    assert_eq!(text(&errors()), expected);
 }

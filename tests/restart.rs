@@ -30,7 +30,12 @@ sinks:
 "#;
 
 fn run(folder: &Folder, broker: &Mosquitto) -> Instance {
-    let mut command = folder.command(&["run", "pipelines", "--listen", "127.0.0.1:0", "--data", "data"]);
+    run_with(folder, broker, &[])
+}
+
+fn run_with(folder: &Folder, broker: &Mosquitto, more: &[&str]) -> Instance {
+    let arguments = ["run", "pipelines", "--listen", "127.0.0.1:0", "--data", "data"];
+    let mut command = folder.command(&[&arguments[..], more].concat());
     command.env("JARVIS_MQTT", broker.url());
     let instance = Instance::run(command);
     instance.address();
@@ -53,6 +58,14 @@ fn wait_until_told(alarms: &Subscriber, expected: &[&str]) {
     let mut expected = expected.to_vec();
     expected.sort_unstable();
     assert_eq!(all, expected);
+}
+
+/// Lets the log grow, and be made smaller.
+fn pass_time(broker: &Mosquitto) {
+    for n in 0..20 {
+        heat(broker, &[("elsewhere", n)]);
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn heat(broker: &Mosquitto, tools: &[(&str, i64)]) {
@@ -107,7 +120,7 @@ fn a_pipeline_that_was_edited_meanwhile_tells_the_difference() {
 }
 
 #[test]
-fn a_pipeline_that_was_edited_after_a_kill_leaves_nothing_out() {
+fn a_pipeline_that_was_edited_after_a_kill_tells_the_difference_and_nothing_else() {
     let folder = Folder::with(&[
         ("pipelines/shop.yaml", &SHOP.replace("WATCH", "false")),
         ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\n"),
@@ -125,14 +138,87 @@ fn a_pipeline_that_was_edited_after_a_kill_leaves_nothing_out() {
     instance.end();
     folder.write("pipelines/shop.yaml", &SHOP.replace("WATCH", "false").replace("heat > most", "heat > most - 2"));
     let instance = run(&folder, &broker);
-    wait_for("t1", || told(&alarms).contains(&"raised t1".to_owned()).then_some(()));
-    let ids = alarms
-        .messages()
-        .into_iter()
-        .map(|(_, event)| serde_json::from_str::<Value>(&event).unwrap()["id"].as_str().unwrap().to_owned());
-    // t0 may be told again, under its id.
-    assert_eq!(ids.collect::<BTreeSet<_>>().len(), 2);
+    wait_until_told(&alarms, &["raised t0", "raised t1"]);
     assert!(instance.terminate().success());
+    // Nothing was told again.
+    wait_until_told(&alarms, &["raised t0", "raised t1"]);
+}
+
+#[test]
+fn the_past_is_run_again_as_it_ran_edits_included() {
+    let shop = |condition: &str| SHOP.replace("WATCH", "false").replace("heat > most", condition);
+    let folder = Folder::with(&[
+        ("pipelines/shop.yaml", &shop("heat > most")),
+        ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\n"),
+    ]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let instance = run_with(&folder, &broker, &["--checkpoint", "20ms", "--compact", "2000"]);
+    broker.wait_for_subscriptions(1);
+    heat(&broker, &[("t0", 9), ("t1", 4)]);
+    let mut expected = vec!["raised t0"];
+    wait_until_told(&alarms, &expected);
+    pass_time(&broker);
+    folder.write("pipelines/shop.yaml", &shop("heat > most - 2"));
+    expected.push("raised t1");
+    wait_until_told(&alarms, &expected);
+    pass_time(&broker);
+    heat(&broker, &[("t2", 4)]);
+    expected.push("raised t2");
+    wait_until_told(&alarms, &expected);
+    pass_time(&broker);
+    // So that the log knows what was delivered.
+    std::thread::sleep(Duration::from_millis(300));
+    instance.signal("-KILL");
+    instance.end();
+    // A sink by another name, too: it knows nothing yet.
+    folder.write("pipelines/shop.yaml", &shop("heat > most + 1").replace("alarms:", "alarms_again:"));
+    let instance = run_with(&folder, &broker, &["--checkpoint", "20ms", "--compact", "2000"]);
+    expected.push("raised t0");
+    wait_until_told(&alarms, &expected);
+    pass_time(&broker);
+    folder.write("pipelines/shop.yaml", &shop("heat > most - 2"));
+    expected.extend(["raised t0", "raised t1", "raised t2"]);
+    wait_until_told(&alarms, &expected);
+    pass_time(&broker);
+    assert!(instance.terminate().success());
+
+    let of = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
+    let told: BTreeSet<(String, String)> = alarms
+        .messages()
+        .iter()
+        .map(|(_, event)| serde_json::from_str::<Value>(event).unwrap())
+        .map(|event| (of(&event, "id"), of(&event, "event")))
+        .collect();
+    // As it ran, whatever the files say now, and whether or not they are there.
+    folder.write("pipelines/shop.yaml", "nothing like a pipeline");
+    for workers in ["1", "2"] {
+        let said = folder.fine(&["replay", "pipelines", "--data", "data", "--format", "json", "--workers", workers]);
+        let decided: Vec<(String, String)> = said
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|decision| (of(&decision, "id"), of(&decision, "what")))
+            .collect();
+        assert_eq!(decided.len(), expected.len(), "{said}");
+        assert_eq!(decided.into_iter().collect::<BTreeSet<_>>(), told, "{said}");
+    }
+    // From wherever it is begun, and whatever the log held then.
+    let bases = fs::read_dir(folder.path("data/bases")).unwrap().count();
+    assert!(bases > 1, "the log was not made smaller");
+    let replay =
+        |more: &[&str]| folder.fine(&[&["replay", "pipelines", "--data", "data", "--format", "json"], more].concat());
+    let whole = replay(&[]);
+    for (n, decision) in whole.lines().enumerate() {
+        let decision: Value = serde_json::from_str(decision).unwrap();
+        let since = replay(&["--from", decision["time"].as_str().unwrap()]);
+        let rest: Vec<&str> = whole.lines().collect();
+        assert!(rest[n..].iter().all(|decision| since.contains(decision)), "{since}");
+        assert!(since.lines().all(|decision| rest.contains(&decision)), "{since}");
+    }
+    for (id, _) in &told {
+        let tree = folder.fine(&["explain", id, "--data", "data", "pipelines"]);
+        assert!(tree.contains("shop.state (source, entered "), "{tree}");
+    }
 }
 
 #[test]

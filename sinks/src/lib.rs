@@ -17,7 +17,7 @@ use jarvis_runtime::kinds::SinkKind;
 
 pub use console::ConsoleOptions;
 pub use file::FileOptions;
-pub use lineage::LineageOptions;
+pub use lineage::{LineageOptions, errors};
 pub use mqtt::MqttOptions;
 pub use recorded::recorded;
 

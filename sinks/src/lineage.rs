@@ -2,15 +2,19 @@
 
 use crate::telling::Telling;
 use crate::worker::{BatchWriter, OnThread};
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
 use futures::future::BoxFuture;
 use jarvis_lineage::encode::{Format, check};
 use jarvis_lineage::{Recorder, Roll};
+use jarvis_plan::compile::{ERRORS, errors_schema};
 use jarvis_runtime::closed::ClosedBatch;
 use jarvis_runtime::kinds::{PlanContext, SinkDriver, SinkKind, SinkPlan, StreamSpec};
-use jarvis_runtime::publish::As;
+use jarvis_runtime::publish::{As, Publish};
 use jarvis_spec::{Diagnostic, Diagnostics, Node};
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
+use std::path::Path;
 use std::time::Instant;
 
 /// Keeps a stream's changes in the lineage: the table `lineage.PIPELINE.STREAM` of `jarvis sql`. A run without a data
@@ -56,6 +60,59 @@ impl SinkKind for Lineage {
             }
         };
         Ok(SinkPlan { publish, driver })
+    }
+}
+
+/// Keeps what could not be read or computed: the table `lineage.system.errors`. That an error has passed is not news.
+#[must_use]
+pub fn errors(data: &Path) -> SinkPlan {
+    let data = data.to_owned();
+    let driver = OnThread::new(move || {
+        let recorder = Recorder::new(&data, ERRORS, &errors_schema(), Roll::default())?;
+        Ok(Box::new(Additions(Recording(recorder))) as _)
+    });
+    SinkPlan { publish: Publish::changes(ERRORS), driver: Box::new(driver.record()) }
+}
+
+/// Records what appears, and not what goes.
+struct Additions(Recording);
+
+impl BatchWriter for Additions {
+    fn write(&mut self, batch: &ClosedBatch) -> anyhow::Result<()> {
+        let appears: BooleanArray = batch.diffs.iter().map(|diff| Some(*diff > 0)).collect();
+        let kept = |row: &usize| batch.diffs[*row] > 0;
+        let rows: Vec<usize> = (0..batch.diffs.len()).filter(kept).collect();
+        self.0.write(&ClosedBatch {
+            lower: batch.lower,
+            upper: batch.upper,
+            diffs: rows.iter().map(|row| batch.diffs[*row]).collect(),
+            times: rows.iter().map(|row| batch.times[*row]).collect(),
+            rows: filter_record_batch(&batch.rows, &appears)?,
+        })
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+
+    fn on_deadline(&mut self) -> anyhow::Result<()> {
+        self.0.on_deadline()
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.0.flush()
+    }
+
+    fn restore(&mut self, snapshot: Vec<u8>) -> anyhow::Result<()> {
+        self.0.restore(snapshot)
+    }
+
+    fn lasting(&self) -> Option<u64> {
+        self.0.lasting()
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<()> {
+        Box::new(self.0).finish()
     }
 }
 

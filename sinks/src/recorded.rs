@@ -183,6 +183,9 @@ impl SinkDriver for Recorded {
     fn is_lasting(&self) -> bool {
         self.driver.is_lasting()
     }
+    fn is_record(&self) -> bool {
+        self.driver.is_record()
+    }
     fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {
         Box::pin(async {
             // While nothing is to be told there is time to close a part, so that it can be read.

@@ -59,6 +59,7 @@ pub(crate) struct OnThread {
     running: Option<Running>,
     delivered: Arc<AtomicU64>,
     is_lasting: bool,
+    is_record: bool,
 }
 
 struct Running {
@@ -77,12 +78,23 @@ enum Job {
 
 impl OnThread {
     pub fn new(open: impl FnOnce() -> anyhow::Result<Box<dyn BatchWriter>> + Send + 'static) -> Self {
-        Self { open: Some(Box::new(open)), running: None, delivered: Arc::default(), is_lasting: true }
+        Self {
+            open: Some(Box::new(open)),
+            running: None,
+            delivered: Arc::default(),
+            is_lasting: true,
+            is_record: false,
+        }
     }
 
     /// What it writes is of one run: the next one begins anew.
     pub fn forgetful(self) -> Self {
         Self { is_lasting: false, ..self }
+    }
+
+    /// As [`SinkDriver::is_record`].
+    pub fn record(self) -> Self {
+        Self { is_record: true, ..self }
     }
 
     /// Has something done and waits for the answer.
@@ -153,6 +165,10 @@ impl SinkDriver for OnThread {
 
     fn is_lasting(&self) -> bool {
         self.is_lasting
+    }
+
+    fn is_record(&self) -> bool {
+        self.is_record
     }
 
     fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {

@@ -1,18 +1,20 @@
 //! `jarvis explain`: why a decision was taken.
 
-use super::replay::moment_text as time;
+use super::replay::{former, moment_text as time, running};
 use crate::project_arguments::ProjectArguments;
 use crate::{kinds, log, terminal};
 use anyhow::{Context, bail};
-use jarvis_lineage::{beginnings, past_for, rows_of};
+use jarvis_lineage::{beginnings, past_for};
 use jarvis_runtime::explain::{Reason, explain};
-use jarvis_runtime::versions::{PIPELINES, begun, version};
-use jarvis_runtime::{Decision, Kinds, Replay};
+use jarvis_runtime::rerun::{Ticks, project};
+use jarvis_runtime::versions::version;
+use jarvis_runtime::{Decision, Kinds, Rerun};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 pub struct Explain {
@@ -32,31 +34,26 @@ pub struct Explain {
 impl Explain {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::quiet();
-        let kinds = kinds::all();
+        let kinds = Arc::new(kinds::all());
         let Some(decision) = self.decision(&kinds)? else {
-            bail!(
-                "no decision with the id {} comes of what was kept in {}: was it taken by these pipelines, as they are now?",
-                self.id,
-                self.data.display()
-            )
+            bail!("no decision with the id {} comes of what was kept in {}", self.id, self.data.display())
         };
-        let project = self.project.load(&kinds, None)?;
+        // What an edit has changed is told just before the tick that logs the texts.
+        let versions = running(&self.data, decision.time + 1, &self.project, &kinds)?;
+        let project = project(&former(&self.project, &kinds)?, &versions)?;
         let reasons = explain(&project, &decision, past_for(&self.data, decision.time)?)?;
         let name = decision.sink.split('.').next().unwrap_or_default();
-        let now = project.pipelines.iter().find(|p| p.name.value == name).map(version);
-        let texts = rows_of(&self.data, PIPELINES, decision.time)?;
-        let ran = texts.iter().flat_map(|(_, rows)| begun(rows)).filter(|(n, _)| n == name).map(|(_, v)| v).next_back();
-        if let (Some(ran), Some(now)) = (&ran, &now)
-            && ran != now
+        let ran = versions.iter().find(|v| v.pipeline == name).map(|v| &v.version);
+        // Where today's files are wrong, or not there, there is nothing to compare with.
+        let today = self.project.load(&kinds, None).ok();
+        let now = today.iter().flat_map(|today| &today.pipelines).find(|p| p.name.value == name).map(version);
+        if let (Some(ran), Some(now)) = (ran, now)
+            && *ran != now
         {
-            let data = self.data.display();
-            terminal::say(&format!(
-                "note: {name} has been edited since (it was version {ran}, and is {now}): \
-                 jarvis sql \"SELECT text FROM lineage.system.pipelines WHERE version = '{ran}'\" --data {data}"
-            ));
+            terminal::say(&format!("note: {name} has been edited since; these are the reasons as it ran then"));
         }
         let text = match self.format.as_str() {
-            "json" => format!("{:#}\n", json!({ "decision": about(&decision, ran.as_deref()), "because": reasons })),
+            "json" => format!("{:#}\n", json!({ "decision": about(&decision, ran), "because": reasons })),
             "mermaid" => mermaid(&decision, &reasons),
             _ => tree(&decision, &reasons),
         };
@@ -65,11 +62,14 @@ impl Explain {
     }
 
     /// The decision; most are asked for soon after they were taken, so that the newest history is run first.
-    fn decision(&self, kinds: &Kinds) -> anyhow::Result<Option<Decision>> {
+    fn decision(&self, kinds: &Arc<Kinds>) -> anyhow::Result<Option<Decision>> {
+        let former = former(&self.project, kinds)?;
         let mut until = u64::MAX;
         for begin in beginnings(&self.data)?.into_iter().rev() {
             let past = past_for(&self.data, begin + 1)?;
-            let mut replay = Replay::start(self.project.load(kinds, None)?, 1)?;
+            let running = running(&self.data, begin, &self.project, kinds)?;
+            let again = || -> anyhow::Result<Ticks> { Ok(Box::new(past_for(&self.data, begin + 1)?)) };
+            let mut replay = Rerun::start(&former, running, 1, again)?;
             past.base().into_iter().try_for_each(|state| replay.go_on_from(state))?;
             for tick in past {
                 let tick = tick?;
@@ -88,7 +88,7 @@ impl Explain {
     }
 }
 
-fn about(d: &Decision, version: Option<&str>) -> serde_json::Value {
+fn about(d: &Decision, version: Option<&String>) -> serde_json::Value {
     let row = serde_json::from_str::<serde_json::Value>(&d.row).unwrap_or_default();
     json!({ "id": d.id, "sink": d.sink, "what": d.what, "time": time(d.time), "version": version, "row": row })
 }

@@ -1,15 +1,18 @@
 //! `jarvis replay`: what was decided, and what other pipelines would have decided.
 
-use crate::project_arguments::ProjectArguments;
+use crate::project_arguments::{AsTheyRan, ProjectArguments};
 use crate::{kinds, log, terminal};
 use anyhow::Context;
-use jarvis_lineage::{past, past_for};
-use jarvis_runtime::{Decision, Replay as Runner};
+use jarvis_lineage::{past, past_for, rows_of};
+use jarvis_runtime::rerun::Ticks;
+use jarvis_runtime::versions::{PIPELINES, Version, read, versions};
+use jarvis_runtime::{Decision, Kinds, Replay as Runner, Rerun};
 use serde_json::json;
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::io::{BufWriter, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(clap::Args)]
@@ -52,23 +55,49 @@ pub(super) fn moment_text(micros: u64) -> String {
     jiff::Timestamp::from_microsecond(micros as i64).map_or_else(|_| micros.to_string(), |t| t.to_string())
 }
 
+/// Pipelines as they ran.
+pub(super) fn former(project: &ProjectArguments, kinds: &Arc<Kinds>) -> anyhow::Result<AsTheyRan> {
+    Ok(AsTheyRan { paths: project.paths(None)?, kinds: kinds.clone() })
+}
+
+/// The pipelines that ran at a time, or else the first that did. Where no texts were kept: those of today.
+pub(super) fn running(
+    data: &Path,
+    time: u64,
+    project: &ProjectArguments,
+    kinds: &Arc<Kinds>,
+) -> anyhow::Result<Vec<Version>> {
+    let texts = rows_of(data, PIPELINES, u64::MAX)?;
+    let then = texts.partition_point(|(from, _)| *from <= time).saturating_sub(1);
+    match texts.get(then) {
+        Some((_, texts)) => Ok(read(texts)),
+        None => Ok(versions(&project.load(kinds, None)?.pipelines)),
+    }
+}
+
 impl Replay {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::quiet();
-        let kinds = kinds::all();
-        let start = |arguments: &ProjectArguments| -> anyhow::Result<Runner> {
-            // Sinks of a replay tell nobody, so that they need no folder.
-            Runner::start(arguments.load(&kinds, None)?, usize::from(self.workers))
+        let kinds = Arc::new(kinds::all());
+        let workers = usize::from(self.workers);
+        let mut second = match &self.with {
+            None => None,
+            Some(with) => {
+                let other = ProjectArguments { pipelines: vec![with.clone()], ..self.project.clone() };
+                // Sinks of a replay tell nobody, so that they need no folder.
+                Some(Runner::start(other.load(&kinds, None)?, workers)?)
+            }
         };
-        let mut first = start(&self.project)?;
-        let other = ProjectArguments { pipelines: self.with.clone().into_iter().collect(), ..self.project.clone() };
-        let mut second = self.with.is_some().then(|| start(&other)).transpose()?;
         let (from, until) = (self.from.unwrap_or(0), self.until.unwrap_or(u64::MAX));
         let mut out = BufWriter::new(stdout().lock());
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         // Other pipelines may need rows that no longer counted for those that ran.
         let past = if second.is_some() { past(&self.data)? } else { past_for(&self.data, from)? };
         let begins = past.begins();
+        let former = former(&self.project, &kinds)?;
+        let running = running(&self.data, begins, &self.project, &kinds)?;
+        let again = || -> anyhow::Result<Ticks> { Ok(Box::new(past_for(&self.data, begins + 1)?)) };
+        let mut first = Rerun::start(&former, running, workers, again)?;
         if let Some(state) = past.base() {
             first.go_on_from(state)?;
             second.iter_mut().try_for_each(|second| second.go_on_from(state))?;

@@ -89,6 +89,19 @@ impl Again<'_> {
         Ok(outputs)
     }
 
+    /// After what counted has entered a graph anew: what failed is told, and the clock is put to `at`.
+    ///
+    /// # Errors
+    /// A worker has failed.
+    pub fn end_refill(&mut self, at: u64) -> anyhow::Result<Vec<Closed>> {
+        let failed = self.errors.changes(at).map(|delta| Rows { input: 0, delta, place: 0 });
+        let result = self.cluster.tick(at, vec![failed.into_iter().collect()])?;
+        *self.last = at;
+        *self.wake = result.next_wake;
+        self.take_failed(result.errors);
+        Ok(result.outputs)
+    }
+
     /// A step with `on_error: fail` has ended the run then; the row would end every run from now on.
     fn take_failed(&mut self, mut failed: Vec<StepError>) {
         failed.sort_by_key(|e| e.diff < 0);

@@ -190,6 +190,11 @@ pub trait SinkDriver: Send {
     fn is_lasting(&self) -> bool {
         true
     }
+    /// Whether it only takes down the changes of ticks: the log does not keep what it was told, and a restart tells it no
+    /// difference.
+    fn is_record(&self) -> bool {
+        false
+    }
     /// Resolves when a driver that works on after `write` has returned, such as on a thread of its own, has failed.
     /// Until then it may be dropped and called again.
     fn failed(&mut self) -> BoxFuture<'_, anyhow::Error> {

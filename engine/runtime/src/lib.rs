@@ -16,6 +16,7 @@ pub mod panics;
 pub mod project;
 pub mod publish;
 pub mod replay;
+pub mod rerun;
 pub mod topic;
 pub mod versions;
 
@@ -26,3 +27,4 @@ pub use kinds::Kinds;
 pub use live::{Archive, LiveOptions, run_live};
 pub use project::{Paths, Project};
 pub use replay::{Decision, Replay};
+pub use rerun::Rerun;

@@ -2,6 +2,7 @@
 //! compiled together.
 
 use crate::kinds::{Kinds, PlanContext, SinkPlan, SourcePlan, StreamSpec};
+use crate::versions::Version;
 use jarvis_plan::{Compiled, SourceInfo, compile};
 use jarvis_spec::{Diagnostic, Diagnostics, Pipeline, Sink, Source, SourceText};
 use std::collections::HashMap;
@@ -145,6 +146,40 @@ impl Project {
             return Self::build(read_pipelines(paths, false)?, paths, kinds);
         }
         Ok(project)
+    }
+
+    /// The project of pipelines as they ran, in the facility as it is now. What they name is looked for beside the file that
+    /// a pipeline has now, or where new ones would be.
+    ///
+    /// # Errors
+    /// This build finds them wrong.
+    pub fn as_it_ran(versions: &[Version], paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
+        let parse = |path: &Path, text: &str| {
+            jarvis_spec::parse::parse_pipeline(SourceText::new(path, text), &jarvis_spec::env::process)
+        };
+        // Files that cannot be read any more have no say.
+        let named = |path: PathBuf| Some((parse(&path, &std::fs::read_to_string(&path).ok()?).ok()?.name.value, path));
+        let files: HashMap<String, PathBuf> =
+            pipeline_files(&paths.pipelines).into_iter().flatten().filter_map(named).collect();
+        let folder = paths.pipelines.first().map(|path| match path.parent() {
+            Some(parent) if !path.is_dir() => parent.to_owned(),
+            _ => path.clone(),
+        });
+        let folder = folder.unwrap_or_default();
+        let mut found = Diagnostics::default();
+        let mut pipelines = vec![];
+        for Version { pipeline, text, .. } in versions {
+            let path = files.get(pipeline).cloned().unwrap_or_else(|| folder.join(pipeline).with_extension("yaml"));
+            match parse(&path, text) {
+                Ok(pipeline) => pipelines.push(pipeline),
+                Err(wrong) => found.extend(wrong),
+            }
+        }
+        if found.has_errors() {
+            return Err(found);
+        }
+        pipelines.extend(facility(paths, true)?);
+        Self::build(pipelines, paths, kinds)
     }
 
     pub fn build(pipelines: Vec<Pipeline>, paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {

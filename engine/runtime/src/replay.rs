@@ -6,13 +6,18 @@ use crate::cluster::Cluster;
 use crate::echoes::Echoes;
 use crate::json_out::JsonRow;
 use crate::live::errors::SystemErrors;
-use crate::live::{Sinks, fingerprint, outlets, sink_fingerprint};
-use crate::project::Project;
+use crate::live::views::View;
+use crate::live::{Outlet, Sinks, fingerprint, outlets, sink_fingerprint};
+use crate::project::{PlannedSink, Project};
 use crate::publish::{Publication, Publisher, What};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use jarvis_dataflow::Closed;
 use jarvis_log::{State, Tick};
+use jarvis_plan::compile::ERRORS;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Something that a sink would tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +45,8 @@ struct Teller {
     /// The columns of an event's identity; `None`: all.
     identity: Option<Vec<usize>>,
     row: JsonRow,
+    /// Of the row.
+    schema: SchemaRef,
     /// It knows what it had been told when the ticks begin.
     is_restored: bool,
 }
@@ -58,6 +65,8 @@ pub struct Replay {
     silent: u64,
     /// Of the graph.
     fingerprint: String,
+    /// By output, its content: known where pipelines may be edited on the way.
+    views: Option<Vec<View>>,
 }
 
 impl Replay {
@@ -65,37 +74,108 @@ impl Replay {
     /// The workers cannot be started.
     pub fn start(project: Project, workers: usize) -> anyhow::Result<Self> {
         let (graph, outlets) = outlets(&project);
-        let entrances = entrances(&graph, &project.sources);
-        let graph_is = fingerprint(&graph);
-        let pipelines = project.pipelines;
-        let mut plans: HashMap<String, _> = project.sinks.into_iter().map(|s| (s.name.clone(), s)).collect();
-        let mut tellers = vec![];
-        for outlet in outlets {
-            let mut here = vec![];
-            for name in outlet.sinks {
-                let Some(sink) = plans.remove(&name) else { continue };
-                let identity = sink.plan.publish.identity.clone();
-                let publisher = Publisher::new(sink.plan.publish, &sink.spec.schema)?;
-                let row = JsonRow::new(&sink.spec.schema)?;
-                let fingerprint = sink_fingerprint(&pipelines, &name, &sink.kind, &sink.spec.schema);
-                here.push(Teller { name, fingerprint, publisher, identity, row, is_restored: false });
-            }
-            tellers.push(here);
-        }
-        let echoes = Echoes::of(&graph);
-        let cluster = Cluster::start(graph, workers)?;
-        let errors = SystemErrors::new();
         Ok(Replay {
-            cluster,
-            errors,
-            echoes,
-            entrances,
-            tellers,
+            cluster: Cluster::start(graph.clone(), workers)?,
+            errors: SystemErrors::new(),
+            echoes: Echoes::of(&graph),
+            entrances: entrances(&graph, &project.sources),
+            tellers: tellers(project, outlets)?,
             last: 0,
             wake: u64::MAX,
             silent: 0,
-            fingerprint: graph_is,
+            fingerprint: fingerprint(&graph),
+            views: None,
         })
+    }
+
+    /// Makes room for [`Replay::change_to`].
+    #[must_use]
+    pub(crate) fn editable(self) -> Self {
+        let view = |here: &Vec<Teller>| here.first().map(|teller| View::new(teller.schema.clone()));
+        let views = self.tellers.iter().map(|here| view(here).unwrap_or_else(|| View::new(Arc::new(Schema::empty()))));
+        Replay { views: Some(views.collect()), ..self }
+    }
+
+    /// Lets another project take the place of the one that runs, as a live run does at the tick that logs its texts: it is
+    /// filled with the ticks of `past` before that one. Returns what sinks are told of the difference.
+    pub(crate) fn change_to(
+        &mut self,
+        project: Project,
+        past: impl Iterator<Item = anyhow::Result<Tick>>,
+        tick: &Tick,
+    ) -> anyhow::Result<Vec<Decision>> {
+        let (graph, outlets) = outlets(&project);
+        self.cluster.replace(graph.clone())?;
+        self.echoes = Echoes::of(&graph);
+        self.entrances = entrances(&graph, &project.sources);
+        self.fingerprint = fingerprint(&graph);
+        let new: Vec<View> = outlets.iter().map(|o| View::new(o.view.schema().clone())).collect();
+        let before = std::mem::replace(&mut self.tellers, tellers(project, outlets)?);
+        let views = self.views.replace(new).unwrap_or_default();
+        let mut known: HashMap<String, (Teller, usize)> = HashMap::new();
+        for (output, here) in before.into_iter().enumerate() {
+            known.extend(here.into_iter().map(|teller| (teller.name.clone(), (teller, output))));
+        }
+
+        self.errors.begin_anew();
+        self.last = 0;
+        for earlier in past {
+            let mut earlier = earlier?;
+            if earlier.time > tick.previous {
+                break;
+            }
+            // What sources could not read is still known.
+            earlier.batches.retain(|batch| batch.stream != ERRORS);
+            let outputs = self.again(&earlier)?;
+            self.follow(&outputs);
+        }
+        let at = tick.time - 1;
+        let outputs = Again {
+            cluster: &mut self.cluster,
+            errors: &mut self.errors,
+            echoes: &self.echoes,
+            last: &mut self.last,
+            wake: &mut self.wake,
+        }
+        .end_refill(at)?;
+        self.follow(&outputs);
+
+        let mut decisions = vec![];
+        let views_now = self.views.as_ref().map_or(&[][..], Vec::as_slice);
+        for (here, view) in self.tellers.iter_mut().zip(views_now) {
+            for teller in here {
+                let nothing = View::new(view.schema().clone());
+                let known = known.remove(&teller.name).filter(|(old, _)| old.fingerprint == teller.fingerprint);
+                let told = match known {
+                    Some((old, output)) => {
+                        *teller = old;
+                        views.get(output)
+                    }
+                    None => None,
+                };
+                if let Some(delta) = told.unwrap_or(&nothing).changes_to(view, at) {
+                    let told = teller.publisher.next(&ClosedBatch::of(&delta))?;
+                    decisions.extend(teller.decisions(&told)?);
+                }
+            }
+        }
+        decisions.sort_by(|a, b| a.sink.cmp(&b.sink));
+        Ok(if tick.time <= self.silent { vec![] } else { decisions })
+    }
+
+    fn again(&mut self, tick: &Tick) -> anyhow::Result<Vec<Closed>> {
+        let Replay { cluster, errors, echoes, last, wake, .. } = self;
+        Again { cluster, errors, echoes, last, wake }.run(tick, &self.entrances, |_, _| {})
+    }
+
+    fn follow(&mut self, outputs: &[Closed]) {
+        let Some(views) = &mut self.views else { return };
+        for Closed { output, delta } in outputs {
+            // Nobody is told of the others.
+            if !self.tellers[*output].is_empty() {
+                views[*output].apply(&delta.rows, &delta.diffs);
+            }
+        }
     }
 
     /// Goes on from a state of the log instead of the beginning: the ticks up to it say what still counted, and sinks had
@@ -119,8 +199,8 @@ impl Replay {
     /// # Errors
     /// A worker has failed, or a stream has columns that do not fit those it had.
     pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
-        let Replay { cluster, errors, echoes, last, wake, .. } = self;
-        let outputs = Again { cluster, errors, echoes, last, wake }.run(tick, &self.entrances, |_, _| {})?;
+        let outputs = self.again(tick)?;
+        self.follow(&outputs);
         let mut decisions = vec![];
         let is_silent = tick.time <= self.silent;
         for closed in outputs {
@@ -140,6 +220,27 @@ impl Replay {
         decisions.sort_by(|a, b| (a.time, &a.sink).cmp(&(b.time, &b.sink)));
         Ok(decisions)
     }
+}
+
+/// By output, what its sinks tell.
+fn tellers(project: Project, outlets: Vec<Outlet>) -> anyhow::Result<Vec<Vec<Teller>>> {
+    let pipelines = project.pipelines;
+    let mut plans: HashMap<String, PlannedSink> = project.sinks.into_iter().map(|s| (s.name.clone(), s)).collect();
+    let mut tellers = vec![];
+    for outlet in outlets {
+        let mut here = vec![];
+        for name in outlet.sinks {
+            let Some(sink) = plans.remove(&name) else { continue };
+            let identity = sink.plan.publish.identity.clone();
+            let schema = sink.spec.schema.clone();
+            let publisher = Publisher::new(sink.plan.publish, &schema)?;
+            let row = JsonRow::new(&schema)?;
+            let fingerprint = sink_fingerprint(&pipelines, &name, &sink.kind, &schema);
+            here.push(Teller { name, fingerprint, publisher, identity, row, schema, is_restored: false });
+        }
+        tellers.push(here);
+    }
+    Ok(tellers)
 }
 
 impl Teller {

@@ -1,40 +1,77 @@
 //! Which pipelines ran when: their texts are logged at the start and at every reload, as the stream `system.pipelines`.
+//!
+//! So the past can be run again as it ran, whatever has become of the files.
 
+use crate::project::Project;
 use crate::publish::fingerprint;
 use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use jarvis_log::Batch;
-use jarvis_spec::Pipeline;
+use jarvis_log::{Batch, Tick};
+use jarvis_spec::{Diagnostics, Pipeline};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The stream of the texts.
 pub const PIPELINES: &str = "system.pipelines";
 
+/// A pipeline as it ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub pipeline: String,
+    /// As [`version`] tells it.
+    pub version: String,
+    pub text: String,
+}
+
+/// Makes projects of pipelines as they ran.
+pub trait FormerProjects: std::fmt::Debug + Send + Sync {
+    /// # Errors
+    /// This build, in the facility as it is now, finds them wrong.
+    fn project(&self, versions: &[Version]) -> Result<Project, Diagnostics>;
+}
+
 /// The version of a pipeline: the same for the same text.
 pub fn version(pipeline: &Pipeline) -> String {
     fingerprint(&pipeline.text.text)
 }
 
-/// The texts of pipelines, as what enters a tick.
-pub(crate) fn texts(pipelines: &[Pipeline]) -> Batch {
+/// Pipelines as they are now.
+pub fn versions(pipelines: &[Pipeline]) -> Vec<Version> {
     // The facility's tables enter as rows; nobody wrote their pipeline.
-    let written: Vec<&Pipeline> = pipelines.iter().filter(|p| p.text.path != Path::new("facility")).collect();
-    let column = |of: &dyn Fn(&Pipeline) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(written.iter().map(|p| of(p))))
-    };
-    let fields = ["pipeline", "version", "text"].map(|name| Field::new(name, DataType::Utf8, false));
-    let columns = vec![column(&|p| p.name.value.clone()), column(&version), column(&|p| p.text.text.clone())];
-    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns).expect("three columns of text");
-    let diffs = vec![1; rows.num_rows()];
-    Batch { stream: PIPELINES.to_owned(), place: 0, rows, diffs }
+    let written = pipelines.iter().filter(|p| p.text.path != Path::new("facility"));
+    let one =
+        |p: &Pipeline| Version { pipeline: p.name.value.clone(), version: version(p), text: p.text.text.to_string() };
+    written.map(one).collect()
 }
 
-/// The pipelines, each with its version, that run from a tick on: rows of the stream of texts.
-pub fn begun(rows: &RecordBatch) -> Vec<(String, String)> {
+/// The pipelines that run from a tick on, if it says so.
+pub fn begun(tick: &Tick) -> Option<Vec<Version>> {
+    tick.batches.iter().rev().find(|batch| batch.stream == PIPELINES).map(|batch| read(&batch.rows))
+}
+
+/// Pipelines out of rows of [`PIPELINES`].
+pub fn read(rows: &RecordBatch) -> Vec<Version> {
     let text = |column: usize, row: usize| {
         rows.column(column).as_string_opt::<i32>().map_or_else(String::new, |c| c.value(row).to_owned())
     };
-    (0..rows.num_rows()).map(|row| (text(0, row), text(1, row))).collect()
+    let one = |row| Version { pipeline: text(0, row), version: text(1, row), text: text(2, row) };
+    (0..rows.num_rows()).map(one).collect()
+}
+
+/// The columns of [`PIPELINES`].
+pub(crate) fn schema() -> SchemaRef {
+    let fields = ["pipeline", "version", "text"].map(|name| Field::new(name, DataType::Utf8, false));
+    Arc::new(Schema::new(fields.to_vec()))
+}
+
+/// Pipelines, as what enters a tick.
+pub(crate) fn texts(pipelines: &[Pipeline]) -> Batch {
+    let versions = versions(pipelines);
+    let column =
+        |of: fn(&Version) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(versions.iter().map(of))) };
+    let columns = vec![column(|v| &v.pipeline), column(|v| &v.version), column(|v| &v.text)];
+    let rows = RecordBatch::try_new(schema(), columns).expect("three columns of text");
+    let diffs = vec![1; rows.num_rows()];
+    Batch { stream: PIPELINES.to_owned(), place: 0, rows, diffs }
 }

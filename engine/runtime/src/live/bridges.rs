@@ -99,6 +99,8 @@ pub struct SinkTask {
     given: AtomicU64,
     /// Whether what was told is still there after a restart.
     pub is_lasting: bool,
+    /// Whether it only takes down the changes of ticks.
+    pub is_record: bool,
 }
 
 impl SinkTask {
@@ -115,11 +117,11 @@ impl SinkTask {
         let own = driver.delivered();
         let says_itself = own.is_some();
         let delivered = own.unwrap_or_default();
-        let is_lasting = driver.is_lasting();
+        let (is_lasting, is_record) = (driver.is_lasting(), driver.is_record());
         let following =
             Following { driver, inbox, durable, written: written.clone(), delivered: delivered.clone(), says_itself };
         let task = supervised(format!("the sink {name}"), following.run(), fatal);
-        SinkTask { fingerprint, orders, task, written, delivered, given: AtomicU64::new(0), is_lasting }
+        SinkTask { fingerprint, orders, task, written, delivered, given: AtomicU64::new(0), is_lasting, is_record }
     }
     /// Hands a batch over; waits while the queue is full. False when the sink has failed.
     pub async fn send(&self, batch: ClosedBatch) -> bool {

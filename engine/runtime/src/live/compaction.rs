@@ -3,6 +3,7 @@
 use super::Archive;
 use super::errors::KEPT;
 use super::history::{History, Keep};
+use crate::versions::PIPELINES;
 use jarvis_dataflow::Delta;
 use jarvis_log::{Batch, Checkpointing, Entry, Folder, LogError, Mark, State, Tick, read};
 use jarvis_plan::compile::ERRORS;
@@ -84,6 +85,8 @@ fn checkpoint(
 /// What still counts of some ticks.
 struct Counting {
     streams: HashMap<String, History>,
+    /// The pipelines that run, and from which tick on.
+    pipelines: Option<(u64, Batch)>,
     previous: HashMap<u64, u64>,
 }
 
@@ -91,11 +94,17 @@ impl Counting {
     fn new(keeps: &HashMap<String, Keep>) -> Self {
         let errors = Keep::errors(KEPT);
         let keeps = keeps.iter().map(|(name, keep)| (name.clone(), keep.history()));
-        Counting { streams: keeps.chain([(ERRORS.to_owned(), errors.history())]).collect(), previous: HashMap::new() }
+        let streams = keeps.chain([(ERRORS.to_owned(), errors.history())]).collect();
+        Counting { streams, pipelines: None, previous: HashMap::new() }
     }
     fn add(&mut self, tick: Tick) {
         self.previous.insert(tick.time, tick.previous);
-        for Batch { stream, place, rows, diffs } in tick.batches {
+        for batch in tick.batches {
+            if batch.stream == PIPELINES {
+                self.pipelines = Some((tick.time, batch));
+                continue;
+            }
+            let Batch { stream, place, rows, diffs } = batch;
             // No pipeline has the others any more.
             if let Some(history) = self.streams.get_mut(&stream) {
                 history.forget(tick.time);
@@ -116,6 +125,9 @@ impl Counting {
                 });
                 ticks.entry(time).or_default().extend(batches);
             }
+        }
+        if let Some((time, batch)) = self.pipelines {
+            ticks.entry(time).or_default().push(batch);
         }
         // The state speaks of this tick, whether or not something of it still counts.
         if self.previous.contains_key(&now) {

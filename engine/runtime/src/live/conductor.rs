@@ -101,11 +101,12 @@ impl Conductor {
     pub async fn start(project: Project, options: LiveOptions, stopping: Stopping) -> anyhow::Result<Self> {
         let (sender, arrivals) = mpsc::channel(1024);
         let (fatal, failures) = mpsc::unbounded_channel();
-        let (graph, outlets) = super::reload::outlets(&project);
+        let mut log = options.data.as_deref().map(super::recovery::open).transpose()?;
+        let former = log.as_mut().and_then(|log| log.begins_with(&project, &options));
+        let (graph, outlets) = super::reload::outlets(former.as_ref().unwrap_or(&project));
         let echoes = Echoes::of(&graph);
         let fingerprint = super::reload::fingerprint(&graph);
         let texts = Some(texts(&project.pipelines));
-        let log = options.data.as_deref().map(super::recovery::open).transpose()?;
         let cluster = Cluster::start(graph, options.workers)?;
         let mut conductor = Conductor {
             options,
@@ -130,9 +131,13 @@ impl Conductor {
             texts,
             fingerprint,
         };
-        let tables = match log {
-            None => conductor.install(project)?,
-            Some(log) => conductor.recover(log, project).await?,
+        let tables = match (log, former) {
+            (None, _) => conductor.install(project)?,
+            (Some(log), None) => conductor.recover(log, project).await?,
+            (Some(log), Some(former)) => {
+                conductor.recover_edited(log, former, project).await?;
+                return Ok(conductor);
+            }
         };
         conductor.tick(tables).await?;
         Ok(conductor)
@@ -208,8 +213,11 @@ impl Conductor {
 
     /// One tick: everything in, everything out, then the acknowledgements.
     pub async fn tick(&mut self, arrived: Vec<(usize, Arrival)>) -> anyhow::Result<()> {
+        self.tick_at(now().max(self.last + 1), arrived).await
+    }
+
+    pub async fn tick_at(&mut self, time: u64, arrived: Vec<(usize, Arrival)>) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let time = now().max(self.last + 1);
         self.last = time;
         let mut rows: Vec<Vec<Rows>> = vec![vec![]; self.cluster.workers()];
         let mut entering = Entering::default();

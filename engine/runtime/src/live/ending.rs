@@ -72,6 +72,18 @@ pub(super) enum Handing {
     Known(ClosedBatch),
 }
 
+impl Handing {
+    /// `delivered`: up to when the sink is known to have delivered.
+    pub fn of(delta: &Delta, delivered: Option<&u64>) -> Self {
+        let changes = ClosedBatch::of(delta);
+        if delivered.is_some_and(|until| changes.upper <= *until) {
+            Handing::Known(changes)
+        } else {
+            Handing::New(changes)
+        }
+    }
+}
+
 /// Hands changes to a sink. Waits while it takes none, but not for ever once the run is to end.
 ///
 /// # Errors
@@ -110,7 +122,7 @@ pub(super) async fn give(
     stopping: &Stopping,
     failures: &mut mpsc::UnboundedReceiver<anyhow::Error>,
 ) -> anyhow::Result<()> {
-    hand(sinks, name, Handing::New(ClosedBatch::of(delta)), stopping, failures).await
+    hand(sinks, name, Handing::of(delta, None), stopping, failures).await
 }
 
 /// One patience for all that is still to be given, however many batches that is.

@@ -17,11 +17,13 @@ mod reload;
 mod states;
 pub(crate) mod views;
 
+pub(crate) use conductor::Outlet;
 pub(crate) use reload::{fingerprint, outlets, sink_fingerprint};
 pub(crate) use states::Sinks;
 
 use crate::control::Control;
 use crate::project::Project;
+use crate::versions::FormerProjects;
 use conductor::Conductor;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,6 +67,9 @@ pub struct LiveOptions {
     pub compact: u64,
     /// What came before; `None`: it is forgotten.
     pub archive: Option<Arc<dyn Archive>>,
+    /// Who makes projects of pipelines that have been edited since the log was written; `None`: ticks run again through
+    /// them as they are now.
+    pub former: Option<Arc<dyn FormerProjects>>,
 }
 
 impl Default for LiveOptions {
@@ -77,6 +82,7 @@ impl Default for LiveOptions {
             checkpoint: Duration::from_secs(60),
             compact: 64 << 20,
             archive: None,
+            former: None,
         }
     }
 }

@@ -4,25 +4,30 @@
 //! there fill the graph again; that is silent. The ticks after it run as they ran, at their own times, so that what they
 //! bring forth has the times and ids that it had: a sink that had delivered it takes note of it, one that had not is
 //! given it. Then the clock goes on.
+//!
+//! Ticks run again through the pipelines that they ran through then. What was edited since the process ended takes their
+//! place afterwards, as if it had been edited now.
 
 use super::LiveOptions;
 use super::conductor::Conductor;
 use super::ending::{Handing, give, hand};
 use super::history::History;
 use super::journal::{Before, Journal, Marks};
+use super::reload::{Told, sink_fingerprint};
 use super::states::Sinks;
 use super::views::View;
 use crate::again::{Again, Entrance, entrances};
 use crate::arrival::Arrival;
-use crate::closed::ClosedBatch;
 use crate::cluster::Rows;
 use crate::kinds::{Restored, SourcePlan};
-use crate::project::{PlannedSource, Project};
+use crate::project::{PlannedSink, PlannedSource, Project};
+use crate::versions::{Version, begun, versions};
 use anyhow::Context;
 use jarvis_dataflow::Closed;
 use jarvis_log::{Entry, Folder, Locked, LogError, Options, State, Tick, read};
 use jarvis_plan::compile::ERRORS;
-use std::collections::HashMap;
+use jarvis_spec::Diagnostics;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::Instant;
 
@@ -30,23 +35,74 @@ use std::time::Instant;
 pub(super) struct Log {
     folder: Folder,
     lock: Locked,
+    begun: Instant,
+    overview: Overview,
+    /// Pipelines that take others' place in the ticks that follow the state, and from which tick on.
+    edits: VecDeque<(u64, Project)>,
 }
 
+/// What is to be known of a log before its ticks are run.
+#[derive(Default)]
+struct Overview {
+    /// What sinks had been told.
+    state: Option<State>,
+    before: Before,
+    /// The pipelines that ran when the state was written and those that took their place, and from which tick on.
+    versions: Vec<(u64, Vec<Version>)>,
+}
+
+/// Also cuts off what a killed process has left half-written.
+///
 /// # Errors
-/// The folder cannot be made, or another process uses it.
+/// The folder cannot be made, another process uses it, or it cannot be read.
 pub(super) fn open(data: &Path) -> Result<Log, LogError> {
     let folder = Folder::below(data);
     let lock = folder.lock()?;
-    Ok(Log { folder, lock })
+    let begun = Instant::now();
+    let overview = overview(&folder)?;
+    Ok(Log { folder, lock, begun, overview, edits: VecDeque::new() })
 }
 
-/// What is to be known of a log before its ticks are run. Also cuts off what a killed process has left half-written.
-fn overview(folder: &Folder) -> Result<(Option<State>, Before), LogError> {
-    let (mut newest, mut before) = (None, Before::default());
+impl Log {
+    /// The project that ran when the log's state was written. `None`: today's is the one that ran, or none can be made of
+    /// the texts that ran.
+    pub fn begins_with(&mut self, now: &Project, options: &LiveOptions) -> Option<Project> {
+        let ran = std::mem::take(&mut self.overview.versions);
+        let today = versions(&now.pipelines);
+        if ran.iter().all(|(_, ran)| *ran == today) {
+            return None;
+        }
+        let former = options.former.as_ref()?;
+        let projects = ran.iter().map(|(from, ran)| Ok((*from, former.project(ran)?)));
+        match projects.collect::<Result<VecDeque<_>, Diagnostics>>() {
+            Ok(projects) => self.edits = projects,
+            Err(findings) => tracing::warn!(
+                "the pipelines have been edited, and as they ran they are wrong now: what ran last runs again through them as they are, \
+                 and sinks may be told what they knew ({})",
+                findings.to_string().lines().next().unwrap_or_default()
+            ),
+        }
+        self.edits.pop_front().map(|(_, project)| project)
+    }
+}
+
+fn overview(folder: &Folder) -> Result<Overview, LogError> {
+    let mut found = Overview::default();
     for entry in read(folder, true)? {
+        let Overview { state: newest, before, versions } = &mut found;
         match entry? {
-            Entry::State(state) => newest = Some(state),
+            Entry::State(state) => {
+                // What ran before it is of no interest but for the last.
+                let ran = versions.partition_point(|(from, _)| *from <= state.time);
+                versions.drain(..ran.saturating_sub(1));
+                *newest = Some(state);
+            }
             Entry::Tick(tick) => {
+                if let Some(begun) = begun(&tick)
+                    && versions.last().is_none_or(|(_, last)| *last != begun)
+                {
+                    versions.push((tick.time, begun));
+                }
                 before.last = tick.time;
                 for (sink, until) in tick.delivered {
                     let known = before.delivered.entry(sink).or_default();
@@ -56,7 +112,7 @@ fn overview(folder: &Folder) -> Result<(Option<State>, Before), LogError> {
             }
         }
     }
-    Ok((newest, before))
+    Ok(found)
 }
 
 /// What the log holds of the streams whose sources need it.
@@ -93,6 +149,12 @@ impl Gathered {
     }
 }
 
+/// The sinks of a project, each with what must be equal for it to go on as it is.
+fn sinks_of(project: &Project) -> Vec<(String, String)> {
+    let fingerprint = |s: &PlannedSink| sink_fingerprint(&project.pipelines, &s.name, &s.kind, &s.spec.schema);
+    project.sinks.iter().map(|sink| (sink.name.clone(), fingerprint(sink))).collect()
+}
+
 /// How ticks are run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -105,24 +167,52 @@ enum Phase {
 impl Conductor {
     /// Starts a project on what its log holds; returns what has changed since in sources that are read whole.
     pub(super) async fn recover(&mut self, log: Log, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
-        let Log { folder, lock } = log;
-        let begun = Instant::now();
-        let (state, before) = overview(&folder)?;
+        let (project, restored) = self.run_log(log, project).await?;
+        self.install_sources(&project.pipelines, &project.compiled.graph, project.sources, restored)
+    }
+
+    /// Starts the project that its log speaks of, and puts the one of today in its place.
+    pub(super) async fn recover_edited(
+        &mut self,
+        mut log: Log,
+        mut former: Project,
+        now: Project,
+    ) -> anyhow::Result<()> {
+        // A sink that was edited away may have been the trouble; it is not begun again.
+        let today = sinks_of(&now);
+        for project in log.edits.iter_mut().map(|(_, project)| project).chain([&mut former]) {
+            let same: Vec<bool> = sinks_of(project).iter().map(|sink| today.contains(sink)).collect();
+            let mut same = same.into_iter();
+            project.sinks.retain(|_| same.next().unwrap_or_default());
+        }
+        self.run_log(log, former).await?;
+        tracing::info!("the pipelines have been edited since the log was written");
+        self.reload(now).await
+    }
+
+    /// Runs the ticks of the log; returns the project that it has come to, which has no sinks any more, and what its sources
+    /// must know.
+    async fn run_log(
+        &mut self,
+        log: Log,
+        mut project: Project,
+    ) -> anyhow::Result<(Project, HashMap<String, Restored>)> {
+        let Log { folder, lock, begun, overview, mut edits } = log;
+        let Overview { state, before, .. } = overview;
         let (last, marks, delivered) = (before.last, before.marks.clone(), before.delivered.clone());
         let LiveOptions { sync, compact, .. } = self.options;
         let options = Options { sync, segment: Options::default().segment.min(compact) };
         let witness = self.options.archive.as_ref().map(|archive| archive.witness()).transpose()?.flatten();
         self.journal = Some(Journal::start(folder.clone(), lock, before, options, self.fatal.clone(), witness)?);
 
-        let Project { pipelines, compiled, sources, sinks, .. } = project;
-        self.install_sinks(&pipelines, sinks);
+        self.install_sinks(&project.pipelines, std::mem::take(&mut project.sinks));
         if last > 0 {
             for (_, task) in self.sinks.values() {
                 task.restore(vec![]).await;
             }
         }
-        let entrances = entrances(&compiled.graph, &sources);
-        let mut gathered = Gathered::new(&sources);
+        let mut entrances_now = entrances(&project.compiled.graph, &project.sources);
+        let mut gathered = Gathered::new(&project.sources);
         let since = state.as_ref().map_or(0, |s| s.time);
         let mut told = state.map(Sinks::of).transpose()?;
         let known = match &told {
@@ -139,7 +229,18 @@ impl Conductor {
             {
                 self.go_on_from(told, since).await?;
             }
-            self.run_again(tick, phase, &entrances, &known, &mut gathered).await?;
+            if edits.front().is_some_and(|(from, _)| *from <= tick.time)
+                && let Some((_, edited)) = edits.pop_front()
+            {
+                project = edited;
+                let before = self.take_place(&project)?;
+                self.install_sinks(&project.pipelines, std::mem::take(&mut project.sinks));
+                entrances_now = entrances(&project.compiled.graph, &project.sources);
+                // What the edit changed was told just before the tick that logged the texts.
+                gathered = self.refill_upto(&entrances_now, &project.sources, tick.previous, tick.time - 1)?;
+                self.tell_differences(before, &known).await?;
+            }
+            self.run_again(tick, phase, &entrances_now, &known, &mut gathered).await?;
         }
         self.last = last;
         if let Some(told) = told {
@@ -151,8 +252,8 @@ impl Conductor {
         if ticks > 0 {
             tracing::info!(ticks, took = ?begun.elapsed(), "went on from the log");
         }
-        let restored = gathered.restored(&sources, &marks);
-        self.install_sources(&pipelines, &compiled.graph, sources, restored)
+        let restored = gathered.restored(&project.sources, &marks);
+        Ok((project, restored))
     }
 
     /// By sink, up to when what the ticks bring forth is known to be delivered: as long as the graph and the sink are the
@@ -170,27 +271,43 @@ impl Conductor {
         &mut self,
         entrances: &HashMap<String, Entrance>,
         sources: &[PlannedSource],
+        at: u64,
     ) -> anyhow::Result<HashMap<String, Restored>> {
-        let mut gathered = Gathered::new(sources);
-        // It takes files away.
-        self.states.wait_for_compaction();
         let Some(journal) = &self.journal else { return Ok(HashMap::new()) };
         journal.writer().flush()?;
         let marks = journal.marks().clone();
+        let gathered = self.refill_upto(entrances, sources, u64::MAX, at)?;
+        Ok(gathered.restored(sources, &marks))
+    }
+
+    /// Fills a changed graph with the ticks up to one, and puts the clock to `at`.
+    fn refill_upto(
+        &mut self,
+        entrances: &HashMap<String, Entrance>,
+        sources: &[PlannedSource],
+        upto: u64,
+        at: u64,
+    ) -> anyhow::Result<Gathered> {
+        let mut gathered = Gathered::new(sources);
+        // It takes files away.
+        self.states.wait_for_compaction();
+        let Some(journal) = &self.journal else { return Ok(gathered) };
         let folder = journal.writer().folder().clone();
         let errors_before = self.errors.begin_anew();
-        let last = std::mem::replace(&mut self.last, 0);
+        self.last = 0;
         for entry in read(&folder, false)? {
             let Entry::Tick(mut tick) = entry? else { continue };
+            if tick.time > upto {
+                break;
+            }
             // What sources could not read is still known.
             tick.batches.retain(|b| b.stream != ERRORS);
             for closed in self.enter_again(&tick, entrances, |stream, rows| gathered.add(stream, rows))? {
                 self.outlets[closed.output].view.apply(&closed.delta.rows, &closed.delta.diffs);
             }
         }
-        self.last = last;
-        self.end_refill(errors_before)?;
-        Ok(gathered.restored(sources, &marks))
+        self.end_refill(errors_before, at)?;
+        Ok(gathered)
     }
 
     async fn run_again(
@@ -210,9 +327,7 @@ impl Conductor {
                 if !self.sinks.get(name).is_some_and(|(_, task)| task.is_lasting) {
                     continue;
                 }
-                let changes = ClosedBatch::of(&delta);
-                let is_known = delivered.get(name).is_some_and(|until| changes.upper <= *until);
-                let changes = if is_known { Handing::Known(changes) } else { Handing::New(changes) };
+                let changes = Handing::of(&delta, delivered.get(name));
                 hand(&self.sinks, name, changes, &self.stopping, &mut self.failures).await?;
             }
         }
@@ -241,7 +356,8 @@ impl Conductor {
                 continue;
             }
             let Some(outlet) = self.outlets.iter().find(|o| o.sinks.contains(&name)) else { continue };
-            let Ok(rows) = before.told(outlet.view.schema()).inspect_err(|error| {
+            let told = before.told(outlet.view.schema()).unwrap_or_else(|| Ok(outlet.view.content()));
+            let Ok(rows) = told.inspect_err(|error| {
                 tracing::warn!(sink = name, %error, "what the sink was told cannot be read: it is told everything");
             }) else {
                 continue;
@@ -252,7 +368,9 @@ impl Conductor {
             view.apply(&rows, &vec![1; rows.num_rows()]);
             views.insert(name, view);
         }
-        self.tell_differences(views, &kept).await.context("sinks could not be told what has changed")
+        self.tell_differences(Told { views, kept }, &HashMap::new())
+            .await
+            .context("sinks could not be told what has changed")
     }
 
     /// What a sink wrote into a file of its run is gone: it is told the whole view.

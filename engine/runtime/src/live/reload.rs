@@ -5,7 +5,7 @@
 
 use super::bridges::{SinkTask, SourceTask};
 use super::conductor::{Conductor, Entry, Outlet, now};
-use super::ending::give;
+use super::ending::{Handing, hand};
 use super::history::{History, Keep};
 use super::intake::Gate;
 use super::journal::Journal;
@@ -19,14 +19,24 @@ use crate::project::{PlannedSink, PlannedSource, Project};
 use crate::versions::texts;
 use arrow::record_batch::RecordBatch;
 use jarvis_dataflow::Delta;
-use jarvis_plan::{Graph, NodeId, Output};
+use jarvis_plan::compile::ERRORS;
+use jarvis_plan::{Graph, NodeId, Op, Output};
 use jarvis_spec::{Pipeline, Retain};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The graph with all views and sinks as outputs, one for each node.
+/// What sinks know.
+pub(super) struct Told {
+    /// By sink, the content of its view.
+    pub views: HashMap<String, View>,
+    /// Those that know it, with their fingerprints.
+    pub kept: Vec<String>,
+}
+
+/// The graph with all views and sinks as outputs, one for each node; and `system.errors`, of which a run may keep a record
+/// by a sink of that name.
 pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     let mut graph = project.compiled.graph.clone();
     let mut places: HashMap<NodeId, usize> = HashMap::new();
@@ -50,6 +60,12 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     for (name, node) in &project.compiled.sinks {
         let at = place(&mut graph, &mut outlets, *node, name);
         outlets[at].sinks.push(name.clone());
+    }
+    if let Some(errors) =
+        graph.nodes.iter().position(|n| matches!(n.op, Op::Input(i) if graph.inputs[i].name == ERRORS))
+    {
+        let at = place(&mut graph, &mut outlets, errors, ERRORS);
+        outlets[at].sinks.push(ERRORS.to_owned());
     }
     (Arc::new(graph), outlets)
 }
@@ -200,34 +216,43 @@ impl Conductor {
     /// # Errors
     /// A worker has failed, or a sink that took nothing to the end of the run: there is nothing to go back to.
     pub(super) async fn reload(&mut self, project: Project) -> anyhow::Result<()> {
-        let (graph, outlets) = outlets(&project);
-        let told: HashMap<String, View> = self.told();
-        let kept: Vec<String> = self.sinks.iter().map(|(n, (_, t))| format!("{n} {}", t.fingerprint)).collect();
-        self.echoes = Echoes::of(&graph);
-        self.cluster.replace(graph.clone())?;
-        self.fingerprint = fingerprint(&graph);
+        let before = self.take_place(&project)?;
+        // What the edit changes is told at a time of its own, just before the tick that logs the texts: so it can be found
+        // again.
+        let at = now().max(self.last + 1);
         self.texts = Some(texts(&project.pipelines));
-        self.outlets = outlets;
-        let inputs = entrances(&graph, &project.sources);
         let tables = match &self.journal {
             None => {
                 let tables = self.install(project)?;
-                self.refill()?;
+                self.refill(at)?;
                 tables
             }
             Some(_) => {
                 let Project { pipelines, compiled, sources, sinks, .. } = project;
+                let inputs = entrances(&compiled.graph, &sources);
                 self.install_sinks(&pipelines, sinks);
-                let restored = self.refill_from_log(&inputs, &sources)?;
+                let restored = self.refill_from_log(&inputs, &sources, at)?;
                 self.install_sources(&pipelines, &compiled.graph, sources, restored)?
             }
         };
-        self.tell_differences(told, &kept).await?;
-        self.tick(tables).await?;
+        self.tell_differences(before, &HashMap::new()).await?;
+        self.tick_at(at + 1, tables).await?;
         // One that is under way speaks of the graph that was.
         self.states.forget();
         self.begin_state();
         Ok(())
+    }
+
+    /// Lets another graph, which is empty yet, take the place of the one that ran.
+    pub(super) fn take_place(&mut self, project: &Project) -> anyhow::Result<Told> {
+        let (graph, outlets) = outlets(project);
+        let views = self.told();
+        let kept = self.sinks.iter().map(|(n, (_, t))| format!("{n} {}", t.fingerprint)).collect();
+        self.echoes = Echoes::of(&graph);
+        self.cluster.replace(graph.clone())?;
+        self.fingerprint = fingerprint(&graph);
+        self.outlets = outlets;
+        Ok(Told { views, kept })
     }
 
     /// What each sink has been told, as the content of its view.
@@ -245,7 +270,7 @@ impl Conductor {
     }
 
     /// Runs what has arrived and still counts through the new graph.
-    fn refill(&mut self) -> anyhow::Result<()> {
+    fn refill(&mut self, at: u64) -> anyhow::Result<()> {
         let errors_before = self.errors.begin_anew();
         let mut ticks: BTreeMap<u64, Vec<(usize, Rows)>> = BTreeMap::new();
         for (number, entry) in &self.sources {
@@ -264,12 +289,12 @@ impl Conductor {
             }
             self.refill_tick(time, rows)?;
         }
-        self.end_refill(errors_before)
+        self.end_refill(errors_before, at)
     }
 
-    /// After all that counted has entered again: what failed is told.
-    pub(super) fn end_refill(&mut self, errors_before: View) -> anyhow::Result<()> {
-        self.last = now().max(self.last + 1);
+    /// After all that counted has entered again: what failed is told, and the clock is put to `at`.
+    pub(super) fn end_refill(&mut self, errors_before: View, at: u64) -> anyhow::Result<()> {
+        self.last = at;
         let failed = self.errors.changes(self.last).map(|delta| Rows { input: 0, delta, place: 0 });
         self.tell_errors_since(&errors_before);
         self.refill_tick(self.last, vec![failed.into_iter().collect()])
@@ -285,20 +310,22 @@ impl Conductor {
         Ok(())
     }
 
-    /// Tells every sink how its view differs from what it was told.
+    /// Tells every sink how its view differs from what it was told; `delivered` says, by sink, up to when it knows already.
     pub(super) async fn tell_differences(
         &mut self,
-        mut told: HashMap<String, View>,
-        kept: &[String],
+        before: Told,
+        delivered: &HashMap<String, u64>,
     ) -> anyhow::Result<()> {
+        let Told { mut views, kept } = before;
         for outlet in &self.outlets {
             for sink in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(sink) else { continue };
                 let same = kept.contains(&format!("{sink} {}", task.fingerprint));
                 let before =
-                    told.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
+                    views.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
                 if let Some(delta) = before.changes_to(&outlet.view, self.last) {
-                    give(&self.sinks, sink, &delta, &self.stopping, &mut self.failures).await?;
+                    let changes = Handing::of(&delta, delivered.get(sink));
+                    hand(&self.sinks, sink, changes, &self.stopping, &mut self.failures).await?;
                 }
             }
         }

@@ -21,15 +21,17 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct SinkState {
     pub fingerprint: String,
     pub snapshot: Vec<u8>,
-    /// Its view, as an Arrow IPC stream.
-    told: Vec<u8>,
+    /// Its view, as an Arrow IPC stream; `None` for a record of changes.
+    told: Option<Vec<u8>>,
 }
 
 impl SinkState {
-    pub fn told(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let reader = StreamReader::try_new(self.told.as_slice(), None)?;
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        arrow::compute::concat_batches(schema, &batches)
+    pub fn told(&self, schema: &SchemaRef) -> Option<Result<RecordBatch, ArrowError>> {
+        let read = |told: &Vec<u8>| {
+            let batches = StreamReader::try_new(told.as_slice(), None)?.collect::<Result<Vec<_>, _>>()?;
+            arrow::compute::concat_batches(schema, &batches)
+        };
+        self.told.as_ref().map(read)
     }
 }
 
@@ -58,7 +60,7 @@ impl Sinks {
             } else if let Some(sink) = name.strip_prefix(SNAPSHOT) {
                 sinks.entry(sink.into()).or_default().snapshot = bytes;
             } else if let Some(sink) = name.strip_prefix(TOLD) {
-                sinks.entry(sink.into()).or_default().told = bytes;
+                sinks.entry(sink.into()).or_default().told = Some(bytes);
             }
         }
         Ok(Sinks { time: state.time, graph, sinks })
@@ -66,11 +68,10 @@ impl Sinks {
     fn state(self) -> State {
         let blob = |kind: &str, sink: &str, bytes| Blob { name: format!("{kind}{sink}"), bytes };
         let blobs = self.sinks.into_iter().flat_map(|(name, s)| {
-            [
-                blob(FINGERPRINT, &name, s.fingerprint.into_bytes()),
-                blob(SNAPSHOT, &name, s.snapshot),
-                blob(TOLD, &name, s.told),
-            ]
+            let told = s.told.map(|told| blob(TOLD, &name, told));
+            [blob(FINGERPRINT, &name, s.fingerprint.into_bytes()), blob(SNAPSHOT, &name, s.snapshot)]
+                .into_iter()
+                .chain(told)
         });
         let graph = Blob { name: GRAPH.to_owned(), bytes: self.graph.into_bytes() };
         State { time: self.time, blobs: std::iter::once(graph).chain(blobs).collect() }
@@ -119,7 +120,8 @@ impl Conductor {
             for name in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(name).filter(|(_, t)| t.is_lasting) else { continue };
                 // A sink that is far behind is asked another time, and so are then all: they must speak of one tick.
-                let (Some(answer), Ok(told)) = (task.snapshot(), ipc(&outlet.view.content())) else { return };
+                let told = (!task.is_record).then(|| ipc(&outlet.view.content())).transpose();
+                let (Some(answer), Ok(told)) = (task.snapshot(), told) else { return };
                 let fingerprint = task.fingerprint.clone();
                 waiting.sinks.sinks.insert(name.clone(), SinkState { fingerprint, told, snapshot: vec![] });
                 waiting.asked.insert(name.clone(), answer);
