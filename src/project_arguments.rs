@@ -4,7 +4,7 @@ use anyhow::bail;
 use jarvis_plan::compile::{ERRORS, errors_schema};
 use jarvis_runtime::kinds::StreamSpec;
 use jarvis_runtime::project::PlannedSink;
-use jarvis_runtime::versions::{FormerProjects, Version};
+use jarvis_runtime::versions::{FormerProjects, Version, is_written};
 use jarvis_runtime::{Kinds, Paths, Project};
 use jarvis_spec::{Diagnostics, Pipeline};
 use std::path::{Path, PathBuf};
@@ -68,8 +68,7 @@ impl FormerProjects for AsTheyRan {
 
 /// The pipelines that somebody wrote: without the one that stands for the facility's tables.
 pub fn written(project: &Project) -> impl Iterator<Item = &Pipeline> {
-    // It has no file: its text was made from the sections of facility.yaml.
-    project.pipelines.iter().filter(|pipeline| pipeline.text.path != Path::new("facility"))
+    project.pipelines.iter().filter(|pipeline| is_written(pipeline))
 }
 
 /// Lets a live run keep what its sinks tell and what fails, below its data folder.
@@ -81,6 +80,10 @@ pub fn keep_decisions(project: &mut Project, data: Option<&Path>) {
         PlannedSink { plan, ..sink }
     });
     project.sinks = kept.collect();
+    if project.sinks.iter().any(|sink| sink.kind == "lineage" && sink.spec.name == ERRORS) {
+        // A pipeline keeps them itself.
+        return;
+    }
     let spec = StreamSpec { name: ERRORS.to_owned(), schema: errors_schema(), key: vec![], time: None, lateness: None };
     let (name, kind, plan) = (ERRORS.to_owned(), "lineage".to_owned(), jarvis_sinks::errors(data));
     project.sinks.push(PlannedSink { name, kind, plan, spec });

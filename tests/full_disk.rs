@@ -144,6 +144,8 @@ fn a_live_run_that_is_told_to_stop_says_what_it_could_not_record() {
 
 /// jarvis in a name space of its own, in which `mount` has been done.
 fn mounted(folder: &Folder, mount: &str, arguments: &[&str], afterwards: &str) -> Command {
+    let allowed = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).status();
+    assert!(allowed.is_ok_and(|status| status.success()), "this test needs name spaces: `unshare -rm true` must work");
     let plain = folder.command(arguments);
     let script = format!("{mount} && \"$0\" \"$@\"; status=$?; {afterwards}; exit $status");
     let mut command = Command::new("unshare");

@@ -392,3 +392,64 @@ fn a_log_that_cannot_be_used_is_refused_with_its_reason() {
     folder.write("pipelines/shop.yaml", &retyped);
     again(&["other columns for shop.state", "heat was Int64, and is Utf8"]);
 }
+
+#[test]
+fn what_an_edit_lets_count_again_does_not_count_in_the_replay_either() {
+    let shop = |retain: &str, more: &str| {
+        format!(
+            "pipeline: shop\nsources:\n  state:\n    mqtt: {{ topic: \"shop/{{tool}}/state\" }}\n    \
+             schema: {{ tool: utf8, heat: int64 }}\n    retain: {retain}\noperators:\n  \
+             hot: {{ sql: \"SELECT tool, max(heat) AS heat FROM state{more} GROUP BY tool\" }}\nsinks:\n  \
+             alarms: {{ from: hot, mqtt: {{ topic: \"out/{{tool}}\", as: events, clear: true }} }}\n"
+        )
+    };
+    let folder = Folder::with(&[("pipelines/shop.yaml", &shop("300ms", ""))]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(1);
+    heat(&broker, &[("t0", 9)]);
+    let mut expected = vec!["raised t0", "cleared t0"];
+    wait_until_told(&alarms, &expected);
+    // What no longer counted is not seen by what comes after, though the log still has it.
+    folder.write("pipelines/shop.yaml", &shop("1h", ""));
+    wait_for("a reload", || instance.said().contains("reloaded the pipelines").then_some(()));
+    heat(&broker, &[("t1", 9)]);
+    expected.push("raised t1");
+    wait_until_told(&alarms, &expected);
+    // This takes something back.
+    folder.write("pipelines/shop.yaml", &shop("1h", " WHERE heat > 10"));
+    expected.push("cleared t1");
+    wait_until_told(&alarms, &expected);
+    assert!(instance.terminate().success());
+    let said = folder.fine(&["replay", "pipelines", "--data", "data", "--format", "json"]);
+    let decided: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown = |d: &Value| format!("{} {}", d["what"].as_str().unwrap(), d["row"]["tool"].as_str().unwrap());
+    assert_eq!(decided.iter().map(shown).collect::<Vec<_>>(), expected);
+    for decision in &decided {
+        let tree = folder.fine(&["explain", decision["id"].as_str().unwrap(), "pipelines"]);
+        assert!(tree.contains("shop.state (source, entered "), "{decision}: {tree}");
+    }
+}
+
+#[test]
+fn a_file_that_is_of_one_run_says_everything_once() {
+    let sink = "  table: { from: hot, file: { path: hot.jsonl, as: state } }\n  \
+                errors: { from: system.errors, lineage: {} }\n";
+    let folder = Folder::with(&[
+        ("pipelines/shop.yaml", &format!("{}{sink}", SHOP.replace("WATCH", "false"))),
+        ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\n"),
+    ]);
+    let broker = Mosquitto::start(&folder);
+    let alarms = Subscriber::start(broker.port, "out/#");
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(1);
+    heat(&broker, &[("t0", 9), ("t1", 9)]);
+    wait_until_told(&alarms, &["raised t0", "raised t1"]);
+    assert!(instance.terminate().success());
+    for _ in 0..2 {
+        let instance = run(&folder, &broker);
+        assert!(instance.terminate().success());
+        assert_eq!(folder.read("pipelines/hot.jsonl").lines().count(), 2, "{}", folder.read("pipelines/hot.jsonl"));
+    }
+}

@@ -8,6 +8,7 @@ use anyhow::Context;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use jarvis_log::{Batch, Entry, Folder, State, Tick, read_checkpoint, ticks};
+use jarvis_runtime::versions::{PIPELINES, Version, begun, read};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -47,26 +48,32 @@ pub fn beginnings(data: &Path) -> anyhow::Result<Vec<u64>> {
     Ok((removed == 0).then_some(0).into_iter().chain(bases).collect())
 }
 
-/// What entered one stream up to a tick, in order.
+/// The pipelines that ran, and from which tick on, in order.
 ///
 /// # Errors
-/// It cannot be read.
-pub fn rows_of(data: &Path, stream: &str, upto: u64) -> anyhow::Result<Vec<(u64, RecordBatch)>> {
+/// They cannot be read.
+pub fn pipelines_over_time(data: &Path) -> anyhow::Result<Vec<(u64, Vec<Version>)>> {
     let archive = InputArchive::new(data);
-    let until = archive.until()?;
-    let recent = ticks(&Folder::below(data), until.saturating_sub(1))?;
-    let mut archived = Rows::open(&archive, stream, 0, until)?;
-    let mut found = vec![];
-    while let Some((time, batch)) = archived.next()? {
-        found.push((time, batch.rows));
+    loop {
+        let until = archive.until()?;
+        let mut found: Vec<(u64, Vec<Version>)> = vec![];
+        let mut add = |time: u64, mut versions: Vec<Version>| match found.last_mut() {
+            Some((last, all)) if *last == time => all.append(&mut versions),
+            _ => found.push((time, versions)),
+        };
+        let mut archived = Rows::open(&archive, PIPELINES, 0, until)?;
+        while let Some((time, batch)) = archived.next()? {
+            add(time, read(&batch.rows));
+        }
+        for tick in ticks(&Folder::below(data), until.saturating_sub(1))? {
+            let tick = tick?;
+            begun(&tick).into_iter().for_each(|versions| add(tick.time, versions));
+        }
+        // A run that goes on may have moved ticks from the log to the archive meanwhile.
+        if archive.until()? == until {
+            return Ok(found);
+        }
     }
-    for tick in recent {
-        let tick = tick?;
-        let batches = tick.batches.into_iter().filter(|batch| batch.stream == stream);
-        found.extend(batches.map(|batch| (tick.time, batch.rows)));
-    }
-    found.retain(|(time, _)| *time <= upto);
-    Ok(found)
 }
 
 /// The ticks of a data folder.

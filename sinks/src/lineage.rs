@@ -69,20 +69,25 @@ pub fn errors(data: &Path) -> SinkPlan {
     let data = data.to_owned();
     let driver = OnThread::new(move || {
         let recorder = Recorder::new(&data, ERRORS, &errors_schema(), Roll::default())?;
-        Ok(Box::new(Additions(Recording(recorder))) as _)
+        Ok(Box::new(Additions { record: Recording(recorder), upper: 0 }) as _)
     });
     SinkPlan { publish: Publish::changes(ERRORS), driver: Box::new(driver.record()) }
 }
 
 /// Records what appears, and not what goes.
-struct Additions(Recording);
+struct Additions {
+    record: Recording,
+    /// Of the last batch.
+    upper: u64,
+}
 
 impl BatchWriter for Additions {
     fn write(&mut self, batch: &ClosedBatch) -> anyhow::Result<()> {
         let appears: BooleanArray = batch.diffs.iter().map(|diff| Some(*diff > 0)).collect();
         let kept = |row: &usize| batch.diffs[*row] > 0;
         let rows: Vec<usize> = (0..batch.diffs.len()).filter(kept).collect();
-        self.0.write(&ClosedBatch {
+        self.upper = batch.upper;
+        self.record.write(&ClosedBatch {
             lower: batch.lower,
             upper: batch.upper,
             diffs: rows.iter().map(|row| batch.diffs[*row]).collect(),
@@ -92,27 +97,29 @@ impl BatchWriter for Additions {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.0.deadline()
+        self.record.deadline()
     }
 
     fn on_deadline(&mut self) -> anyhow::Result<()> {
-        self.0.on_deadline()
+        self.record.on_deadline()
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
-        self.0.flush()
+        self.record.flush()
     }
 
     fn restore(&mut self, snapshot: Vec<u8>) -> anyhow::Result<()> {
-        self.0.restore(snapshot)
+        self.record.restore(snapshot)
     }
 
     fn lasting(&self) -> Option<u64> {
-        self.0.lasting()
+        // While no part is open, nothing waits for the disk.
+        let all = self.record.deadline().is_none().then_some(self.upper);
+        self.record.lasting().max(all)
     }
 
     fn finish(self: Box<Self>) -> anyhow::Result<()> {
-        Box::new(self.0).finish()
+        Box::new(self.record).finish()
     }
 }
 

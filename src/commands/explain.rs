@@ -1,12 +1,12 @@
 //! `jarvis explain`: why a decision was taken.
 
-use super::replay::{former, moment_text as time, running};
+use super::replay::{former, moment_text as time, texts};
 use crate::project_arguments::ProjectArguments;
 use crate::{kinds, log, terminal};
 use anyhow::{Context, bail};
 use jarvis_lineage::{beginnings, past_for};
 use jarvis_runtime::explain::{Reason, explain};
-use jarvis_runtime::rerun::{Ticks, project};
+use jarvis_runtime::rerun::{Texts, project, ran_at};
 use jarvis_runtime::versions::version;
 use jarvis_runtime::{Decision, Kinds, Rerun};
 use serde_json::json;
@@ -35,12 +35,15 @@ impl Explain {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::quiet();
         let kinds = Arc::new(kinds::all());
-        let Some(decision) = self.decision(&kinds)? else {
+        let texts = texts(&self.data, &self.project, &kinds)?;
+        let Some(decision) = self.decision(&kinds, &texts)? else {
             bail!("no decision with the id {} comes of what was kept in {}", self.id, self.data.display())
         };
-        // What an edit has changed is told just before the tick that logs the texts.
-        let versions = running(&self.data, decision.time + 1, &self.project, &kinds)?;
-        let project = project(&former(&self.project, &kinds)?, &versions)?;
+        // What an edit has changed is told just before the tick that logs the texts; what it takes back rests on what ran
+        // before.
+        let moment = if decision.goes() { decision.time } else { decision.time + 1 };
+        let versions = ran_at(&texts, moment);
+        let project = project(&former(&self.project, &kinds)?, versions)?;
         let reasons = explain(&project, &decision, past_for(&self.data, decision.time)?)?;
         let name = decision.sink.split('.').next().unwrap_or_default();
         let ran = versions.iter().find(|v| v.pipeline == name).map(|v| &v.version);
@@ -62,22 +65,21 @@ impl Explain {
     }
 
     /// The decision; most are asked for soon after they were taken, so that the newest history is run first.
-    fn decision(&self, kinds: &Arc<Kinds>) -> anyhow::Result<Option<Decision>> {
+    fn decision(&self, kinds: &Arc<Kinds>, texts: &Texts) -> anyhow::Result<Option<Decision>> {
         let former = former(&self.project, kinds)?;
         let mut until = u64::MAX;
         for begin in beginnings(&self.data)?.into_iter().rev() {
             let past = past_for(&self.data, begin + 1)?;
-            let running = running(&self.data, begin, &self.project, kinds)?;
-            let again = || -> anyhow::Result<Ticks> { Ok(Box::new(past_for(&self.data, begin + 1)?)) };
-            let mut replay = Rerun::start(&former, running, 1, again)?;
+            let mut replay = Rerun::start(&former, texts, begin, 1)?;
             past.base().into_iter().try_for_each(|state| replay.go_on_from(state))?;
             for tick in past {
                 let tick = tick?;
                 if tick.time > until {
                     break;
                 }
-                let mut decided = replay.tick(&tick)?.into_iter();
-                let found = decided.find(|d| d.id.as_deref() == Some(&self.id)).filter(|_| tick.time > begin);
+                let time = tick.time;
+                let mut decided = replay.tick(tick)?.into_iter();
+                let found = decided.find(|d| d.id.as_deref() == Some(&self.id)).filter(|_| time > begin);
                 if found.is_some() {
                     return Ok(found);
                 }

@@ -6,6 +6,7 @@ mod docs;
 mod explain;
 mod graph;
 mod lineage;
+mod models;
 mod replay;
 mod run;
 mod schema;
@@ -13,6 +14,7 @@ mod sql;
 mod tap;
 mod test;
 mod top;
+mod vision;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,10 @@ pub enum Command {
     Replay(replay::Replay),
     /// Verify, prove, shorten and copy what was kept of the past
     Lineage(lineage::Lineage),
+    /// Fetch, check and list the models that run on this machine
+    Models(models::Models),
+    /// Tell good prints from failed ones, learnt from a few pictures
+    Vision(vision::Vision),
     /// Run a broker, a simulated facility and pipelines, and show the alerts
     Demo(demo::Demo),
     /// Print the JSON schema of pipeline files, for editors
@@ -63,6 +69,8 @@ impl Command {
             Self::Explain(command) => command.execute(),
             Self::Replay(command) => command.execute(),
             Self::Lineage(command) => command.execute(),
+            Self::Models(command) => command.execute(),
+            Self::Vision(command) => command.execute(),
             Self::Demo(command) => command.execute(),
             Self::Schema(command) => command.execute(),
             Self::Docs(command) => command.execute(),

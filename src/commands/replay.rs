@@ -3,9 +3,8 @@
 use crate::project_arguments::{AsTheyRan, ProjectArguments};
 use crate::{kinds, log, terminal};
 use anyhow::Context;
-use jarvis_lineage::{past, past_for, rows_of};
-use jarvis_runtime::rerun::Ticks;
-use jarvis_runtime::versions::{PIPELINES, Version, read, versions};
+use jarvis_lineage::{past, past_for, pipelines_over_time};
+use jarvis_runtime::versions::{Version, versions};
 use jarvis_runtime::{Decision, Kinds, Replay as Runner, Rerun};
 use serde_json::json;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -60,19 +59,14 @@ pub(super) fn former(project: &ProjectArguments, kinds: &Arc<Kinds>) -> anyhow::
     Ok(AsTheyRan { paths: project.paths(None)?, kinds: kinds.clone() })
 }
 
-/// The pipelines that ran at a time, or else the first that did. Where no texts were kept: those of today.
-pub(super) fn running(
+/// The pipelines that ran, and from which tick on. Where no texts were kept: those of today.
+pub(super) fn texts(
     data: &Path,
-    time: u64,
     project: &ProjectArguments,
     kinds: &Arc<Kinds>,
-) -> anyhow::Result<Vec<Version>> {
-    let texts = rows_of(data, PIPELINES, u64::MAX)?;
-    let then = texts.partition_point(|(from, _)| *from <= time).saturating_sub(1);
-    match texts.get(then) {
-        Some((_, texts)) => Ok(read(texts)),
-        None => Ok(versions(&project.load(kinds, None)?.pipelines)),
-    }
+) -> anyhow::Result<Vec<(u64, Vec<Version>)>> {
+    let texts = pipelines_over_time(data)?;
+    if texts.is_empty() { Ok(vec![(0, versions(&project.load(kinds, None)?.pipelines))]) } else { Ok(texts) }
 }
 
 impl Replay {
@@ -95,9 +89,8 @@ impl Replay {
         let past = if second.is_some() { past(&self.data)? } else { past_for(&self.data, from)? };
         let begins = past.begins();
         let former = former(&self.project, &kinds)?;
-        let running = running(&self.data, begins, &self.project, &kinds)?;
-        let again = || -> anyhow::Result<Ticks> { Ok(Box::new(past_for(&self.data, begins + 1)?)) };
-        let mut first = Rerun::start(&former, running, workers, again)?;
+        let texts = texts(&self.data, &self.project, &kinds)?;
+        let mut first = Rerun::start(&former, &texts, begins, workers)?;
         if let Some(state) = past.base() {
             first.go_on_from(state)?;
             second.iter_mut().try_for_each(|second| second.go_on_from(state))?;
@@ -111,9 +104,10 @@ impl Replay {
             if tick.time >= until {
                 break;
             }
-            let decided = first.tick(&tick)?;
-            let otherwise = second.as_mut().map(|second| second.tick(&tick)).transpose()?;
-            if tick.time < from || tick.time <= begins {
+            let time = tick.time;
+            let otherwise = second.as_mut().map(|second| second.tick(tick.clone())).transpose()?;
+            let decided = first.tick(tick)?;
+            if time < from || time <= begins {
                 continue;
             }
             let shown = match otherwise {

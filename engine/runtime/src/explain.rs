@@ -109,7 +109,7 @@ impl Moment {
         let (mut cluster, mut errors, echoes) =
             (Cluster::start(graph.clone(), 1)?, SystemErrors::new(), Echoes::of(&graph));
         let (mut last, mut wake) = (0, u64::MAX);
-        let goes = matches!(decision.what.as_str(), "cleared" | "removed") || decision.what.starts_with('-');
+        let goes = decision.goes();
         for tick in ticks {
             let tick = tick?;
             if tick.time > decision.time || (goes && tick.time == decision.time) {
@@ -127,6 +127,14 @@ impl Moment {
             let mut again =
                 Again { cluster: &mut cluster, errors: &mut errors, echoes: &echoes, last: &mut last, wake: &mut wake };
             for closed in again.run(&tick, &entrances, &mut seen)? {
+                views[closed.output].apply(&closed.delta.rows, &closed.delta.diffs);
+            }
+        }
+        if !goes && last < decision.time {
+            // Told between two ticks, of an edit: what the clock brought until then has its part in it.
+            let mut again =
+                Again { cluster: &mut cluster, errors: &mut errors, echoes: &echoes, last: &mut last, wake: &mut wake };
+            for closed in again.end_refill(decision.time)? {
                 views[closed.output].apply(&closed.delta.rows, &closed.delta.diffs);
             }
         }

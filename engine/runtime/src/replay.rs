@@ -7,7 +7,7 @@ use crate::echoes::Echoes;
 use crate::json_out::JsonRow;
 use crate::live::errors::SystemErrors;
 use crate::live::views::View;
-use crate::live::{Outlet, Sinks, fingerprint, outlets, sink_fingerprint};
+use crate::live::{Counting, Outlet, Sinks, fingerprint, keeps, outlets, sink_fingerprint};
 use crate::project::{PlannedSink, Project};
 use crate::publish::{Publication, Publisher, What};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -34,6 +34,13 @@ pub struct Decision {
     pub row: String,
     /// The row; where an event clears, its identity.
     pub values: RecordBatch,
+}
+
+impl Decision {
+    /// Whether it takes something back: then it rests on what was before.
+    pub fn goes(&self) -> bool {
+        matches!(self.what.as_str(), "cleared" | "removed") || self.what.starts_with('-')
+    }
 }
 
 /// What one sink tells.
@@ -65,8 +72,16 @@ pub struct Replay {
     silent: u64,
     /// Of the graph.
     fingerprint: String,
-    /// By output, its content: known where pipelines may be edited on the way.
-    views: Option<Vec<View>>,
+    /// Where pipelines are edited on the way, what an edit needs.
+    editing: Option<Editing>,
+}
+
+/// What is known besides, so that another project can take the place of the one that runs.
+struct Editing {
+    /// By output, what its sinks were told.
+    views: Vec<View>,
+    /// What still counts of what has entered.
+    counting: Counting,
 }
 
 impl Replay {
@@ -84,75 +99,60 @@ impl Replay {
             wake: u64::MAX,
             silent: 0,
             fingerprint: fingerprint(&graph),
-            views: None,
+            editing: None,
         })
     }
 
-    /// Makes room for [`Replay::change_to`].
-    #[must_use]
-    pub(crate) fn editable(self) -> Self {
-        let view = |here: &Vec<Teller>| here.first().map(|teller| View::new(teller.schema.clone()));
-        let views = self.tellers.iter().map(|here| view(here).unwrap_or_else(|| View::new(Arc::new(Schema::empty()))));
-        Replay { views: Some(views.collect()), ..self }
+    /// As [`Replay::start`], and ready for [`Replay::change_to`].
+    ///
+    /// # Errors
+    /// The workers cannot be started.
+    pub(crate) fn editable(project: Project, workers: usize) -> anyhow::Result<Self> {
+        let counting = Counting::new(&keeps(&project));
+        let replay = Replay::start(project, workers)?;
+        let views = contents(&replay.tellers);
+        Ok(Replay { editing: Some(Editing { views, counting }), ..replay })
     }
 
     /// Lets another project take the place of the one that runs, as a live run does at the tick that logs its texts: it is
-    /// filled with the ticks of `past` before that one. Returns what sinks are told of the difference.
-    pub(crate) fn change_to(
-        &mut self,
-        project: Project,
-        past: impl Iterator<Item = anyhow::Result<Tick>>,
-        tick: &Tick,
-    ) -> anyhow::Result<Vec<Decision>> {
+    /// filled with what counted for the one before. Returns what sinks are told of the difference.
+    pub(crate) fn change_to(&mut self, project: Project, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
+        let at = tick.time.saturating_sub(1);
         let (graph, outlets) = outlets(&project);
         self.cluster.replace(graph.clone())?;
         self.echoes = Echoes::of(&graph);
         self.entrances = entrances(&graph, &project.sources);
         self.fingerprint = fingerprint(&graph);
-        let new: Vec<View> = outlets.iter().map(|o| View::new(o.view.schema().clone())).collect();
-        let before = std::mem::replace(&mut self.tellers, tellers(project, outlets)?);
-        let views = self.views.replace(new).unwrap_or_default();
+        let counting = Counting::new(&keeps(&project));
+        let tellers_before = std::mem::replace(&mut self.tellers, tellers(project, outlets)?);
+        let views = contents(&self.tellers);
+        let Some(before) = self.editing.replace(Editing { views, counting }) else { return Ok(vec![]) };
         let mut known: HashMap<String, (Teller, usize)> = HashMap::new();
-        for (output, here) in before.into_iter().enumerate() {
+        for (output, here) in tellers_before.into_iter().enumerate() {
             known.extend(here.into_iter().map(|teller| (teller.name.clone(), (teller, output))));
         }
 
         self.errors.begin_anew();
         self.last = 0;
-        for earlier in past {
-            let mut earlier = earlier?;
-            if earlier.time > tick.previous {
-                break;
-            }
+        for mut earlier in before.counting.ticks(at) {
             // What sources could not read is still known.
             earlier.batches.retain(|batch| batch.stream != ERRORS);
-            let outputs = self.again(&earlier)?;
-            self.follow(&outputs);
+            self.again(earlier)?;
         }
-        let at = tick.time - 1;
-        let outputs = Again {
-            cluster: &mut self.cluster,
-            errors: &mut self.errors,
-            echoes: &self.echoes,
-            last: &mut self.last,
-            wake: &mut self.wake,
-        }
-        .end_refill(at)?;
+        let Replay { cluster, errors, echoes, last, wake, .. } = self;
+        let outputs = Again { cluster, errors, echoes, last, wake }.end_refill(at)?;
         self.follow(&outputs);
 
         let mut decisions = vec![];
-        let views_now = self.views.as_ref().map_or(&[][..], Vec::as_slice);
-        for (here, view) in self.tellers.iter_mut().zip(views_now) {
+        let now = self.editing.as_ref().map_or(&[][..], |editing| &editing.views);
+        for (here, view) in self.tellers.iter_mut().zip(now) {
             for teller in here {
-                let nothing = View::new(view.schema().clone());
                 let known = known.remove(&teller.name).filter(|(old, _)| old.fingerprint == teller.fingerprint);
-                let told = match known {
-                    Some((old, output)) => {
-                        *teller = old;
-                        views.get(output)
-                    }
-                    None => None,
-                };
+                let told = known.map(|(old, output)| {
+                    *teller = old;
+                    &before.views[output]
+                });
+                let nothing = View::new(view.schema().clone());
                 if let Some(delta) = told.unwrap_or(&nothing).changes_to(view, at) {
                     let told = teller.publisher.next(&ClosedBatch::of(&delta))?;
                     decisions.extend(teller.decisions(&told)?);
@@ -161,21 +161,6 @@ impl Replay {
         }
         decisions.sort_by(|a, b| a.sink.cmp(&b.sink));
         Ok(if tick.time <= self.silent { vec![] } else { decisions })
-    }
-
-    fn again(&mut self, tick: &Tick) -> anyhow::Result<Vec<Closed>> {
-        let Replay { cluster, errors, echoes, last, wake, .. } = self;
-        Again { cluster, errors, echoes, last, wake }.run(tick, &self.entrances, |_, _| {})
-    }
-
-    fn follow(&mut self, outputs: &[Closed]) {
-        let Some(views) = &mut self.views else { return };
-        for Closed { output, delta } in outputs {
-            // Nobody is told of the others.
-            if !self.tellers[*output].is_empty() {
-                views[*output].apply(&delta.rows, &delta.diffs);
-            }
-        }
     }
 
     /// Goes on from a state of the log instead of the beginning: the ticks up to it say what still counted, and sinks had
@@ -194,15 +179,34 @@ impl Replay {
         Ok(())
     }
 
+    fn again(&mut self, tick: Tick) -> anyhow::Result<Vec<Closed>> {
+        let Replay { cluster, errors, echoes, last, wake, .. } = self;
+        let outputs = Again { cluster, errors, echoes, last, wake }.run(&tick, &self.entrances, |_, _| {})?;
+        self.follow(&outputs);
+        if let Some(editing) = &mut self.editing {
+            editing.counting.add(tick);
+        }
+        Ok(outputs)
+    }
+
+    fn follow(&mut self, outputs: &[Closed]) {
+        let Some(editing) = &mut self.editing else { return };
+        for Closed { output, delta } in outputs {
+            // Nobody is told of the others.
+            if !self.tellers[*output].is_empty() {
+                editing.views[*output].apply(&delta.rows, &delta.diffs);
+            }
+        }
+    }
+
     /// Runs the next tick; what sinks would tell, in the order of sinks.
     ///
     /// # Errors
     /// A worker has failed, or a stream has columns that do not fit those it had.
-    pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
-        let outputs = self.again(tick)?;
-        self.follow(&outputs);
-        let mut decisions = vec![];
+    pub fn tick(&mut self, tick: Tick) -> anyhow::Result<Vec<Decision>> {
         let is_silent = tick.time <= self.silent;
+        let outputs = self.again(tick)?;
+        let mut decisions = vec![];
         for closed in outputs {
             let batch = ClosedBatch::of(&closed.delta);
             for teller in &mut self.tellers[closed.output] {
@@ -220,6 +224,12 @@ impl Replay {
         decisions.sort_by(|a, b| (a.time, &a.sink).cmp(&(b.time, &b.sink)));
         Ok(decisions)
     }
+}
+
+/// By output, nothing yet.
+fn contents(tellers: &[Vec<Teller>]) -> Vec<View> {
+    let schema = |here: &Vec<Teller>| here.first().map(|teller| teller.schema.clone());
+    tellers.iter().map(|here| View::new(schema(here).unwrap_or_else(|| Arc::new(Schema::empty())))).collect()
 }
 
 /// By output, what its sinks tell.

@@ -6,31 +6,32 @@ use crate::versions::{FormerProjects, Version, begun};
 use anyhow::anyhow;
 use jarvis_log::{State, Tick};
 
-/// Ticks of the past, in order.
-pub type Ticks = Box<dyn Iterator<Item = anyhow::Result<Tick>>>;
+/// The pipelines that ran, and from which tick on, in order.
+pub type Texts = [(u64, Vec<Version>)];
 
 /// Runs the past as it ran, edits included, and tells nobody.
 pub struct Rerun<'a> {
     replay: Replay,
     former: &'a dyn FormerProjects,
     running: Vec<Version>,
-    /// The same ticks from their beginning: an edited graph is filled with them.
-    past: Box<dyn Fn() -> anyhow::Result<Ticks> + 'a>,
 }
 
 impl<'a> Rerun<'a> {
-    /// Begins with the pipelines that ran before the first tick of `past`, or came with it.
+    /// Begins with the pipelines that ran at the tick `begins`, or else with the first.
     ///
     /// # Errors
     /// They cannot be run by this build, or in the facility as it is now.
     pub fn start(
         former: &'a dyn FormerProjects,
-        running: Vec<Version>,
+        texts: &'a Texts,
+        begins: u64,
         workers: usize,
-        past: impl Fn() -> anyhow::Result<Ticks> + 'a,
     ) -> anyhow::Result<Self> {
-        let replay = Replay::start(project(former, &running)?, workers)?.editable();
-        Ok(Rerun { replay, former, running, past: Box::new(past) })
+        let running = ran_at(texts, begins).to_vec();
+        let is_edited = texts.iter().any(|(from, ran)| *from > begins && *ran != running);
+        let project = project(former, &running)?;
+        let replay = if is_edited { Replay::editable(project, workers) } else { Replay::start(project, workers) };
+        Ok(Rerun { replay: replay?, former, running })
     }
 
     /// As [`Replay::go_on_from`].
@@ -45,16 +46,21 @@ impl<'a> Rerun<'a> {
     ///
     /// # Errors
     /// As [`Rerun::start`] and [`Replay::tick`].
-    pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
+    pub fn tick(&mut self, tick: Tick) -> anyhow::Result<Vec<Decision>> {
         let mut decisions = vec![];
-        if let Some(edited) = begun(tick).filter(|begun| *begun != self.running) {
-            let project = project(self.former, &edited)?;
-            decisions = self.replay.change_to(project, (self.past)()?, tick)?;
+        if let Some(edited) = begun(&tick).filter(|begun| *begun != self.running) {
+            decisions = self.replay.change_to(project(self.former, &edited)?, &tick)?;
             self.running = edited;
         }
         decisions.extend(self.replay.tick(tick)?);
         Ok(decisions)
     }
+}
+
+/// The pipelines that ran at a time, or else the first that did.
+pub fn ran_at(texts: &Texts, time: u64) -> &[Version] {
+    let then = texts.partition_point(|(from, _)| *from <= time).saturating_sub(1);
+    texts.get(then).map_or(&[], |(_, ran)| ran)
 }
 
 /// The project of pipelines as they ran.

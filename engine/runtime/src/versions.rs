@@ -5,7 +5,7 @@
 use crate::project::Project;
 use crate::publish::fingerprint;
 use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use jarvis_log::{Batch, Tick};
 use jarvis_spec::{Diagnostics, Pipeline};
@@ -36,10 +36,15 @@ pub fn version(pipeline: &Pipeline) -> String {
     fingerprint(&pipeline.text.text)
 }
 
+/// Whether somebody wrote it: the pipeline that stands for the facility's tables has no file, its text was made from the
+/// sections of facility.yaml, and its tables enter as rows.
+pub fn is_written(pipeline: &Pipeline) -> bool {
+    pipeline.text.path != Path::new("facility")
+}
+
 /// Pipelines as they are now.
 pub fn versions(pipelines: &[Pipeline]) -> Vec<Version> {
-    // The facility's tables enter as rows; nobody wrote their pipeline.
-    let written = pipelines.iter().filter(|p| p.text.path != Path::new("facility"));
+    let written = pipelines.iter().filter(|p| is_written(p));
     let one =
         |p: &Pipeline| Version { pipeline: p.name.value.clone(), version: version(p), text: p.text.text.to_string() };
     written.map(one).collect()
@@ -47,7 +52,9 @@ pub fn versions(pipelines: &[Pipeline]) -> Vec<Version> {
 
 /// The pipelines that run from a tick on, if it says so.
 pub fn begun(tick: &Tick) -> Option<Vec<Version>> {
-    tick.batches.iter().rev().find(|batch| batch.stream == PIPELINES).map(|batch| read(&batch.rows))
+    let batches = tick.batches.iter().filter(|batch| batch.stream == PIPELINES);
+    let versions: Vec<Version> = batches.flat_map(|batch| read(&batch.rows)).collect();
+    (!versions.is_empty()).then_some(versions)
 }
 
 /// Pipelines out of rows of [`PIPELINES`].
@@ -59,19 +66,15 @@ pub fn read(rows: &RecordBatch) -> Vec<Version> {
     (0..rows.num_rows()).map(one).collect()
 }
 
-/// The columns of [`PIPELINES`].
-pub(crate) fn schema() -> SchemaRef {
-    let fields = ["pipeline", "version", "text"].map(|name| Field::new(name, DataType::Utf8, false));
-    Arc::new(Schema::new(fields.to_vec()))
-}
-
 /// Pipelines, as what enters a tick.
 pub(crate) fn texts(pipelines: &[Pipeline]) -> Batch {
     let versions = versions(pipelines);
     let column =
         |of: fn(&Version) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(versions.iter().map(of))) };
     let columns = vec![column(|v| &v.pipeline), column(|v| &v.version), column(|v| &v.text)];
-    let rows = RecordBatch::try_new(schema(), columns).expect("three columns of text");
+    let fields = ["pipeline", "version", "text"].map(|name| Field::new(name, DataType::Utf8, false));
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let rows = RecordBatch::try_new(schema, columns).expect("three columns of text");
     let diffs = vec![1; rows.num_rows()];
     Batch { stream: PIPELINES.to_owned(), place: 0, rows, diffs }
 }

@@ -83,7 +83,7 @@ fn checkpoint(
 }
 
 /// What still counts of some ticks.
-struct Counting {
+pub(crate) struct Counting {
     streams: HashMap<String, History>,
     /// The pipelines that run, and from which tick on.
     pipelines: Option<(u64, Batch)>,
@@ -91,13 +91,13 @@ struct Counting {
 }
 
 impl Counting {
-    fn new(keeps: &HashMap<String, Keep>) -> Self {
+    pub fn new(keeps: &HashMap<String, Keep>) -> Self {
         let errors = Keep::errors(KEPT);
         let keeps = keeps.iter().map(|(name, keep)| (name.clone(), keep.history()));
         let streams = keeps.chain([(ERRORS.to_owned(), errors.history())]).collect();
         Counting { streams, pipelines: None, previous: HashMap::new() }
     }
-    fn add(&mut self, tick: Tick) {
+    pub fn add(&mut self, tick: Tick) {
         self.previous.insert(tick.time, tick.previous);
         for batch in tick.batches {
             if batch.stream == PIPELINES {
@@ -114,7 +114,7 @@ impl Counting {
         }
     }
     /// What counts at a time, tick by tick.
-    fn ticks(mut self, now: u64) -> impl Iterator<Item = Tick> {
+    pub fn ticks(mut self, now: u64) -> impl Iterator<Item = Tick> {
         let mut ticks: BTreeMap<u64, Vec<Batch>> = BTreeMap::new();
         for (stream, history) in &mut self.streams {
             history.forget(now);

@@ -102,7 +102,7 @@ impl Conductor {
         let (sender, arrivals) = mpsc::channel(1024);
         let (fatal, failures) = mpsc::unbounded_channel();
         let mut log = options.data.as_deref().map(super::recovery::open).transpose()?;
-        let former = log.as_mut().and_then(|log| log.begins_with(&project, &options));
+        let former = log.as_mut().and_then(|log| log.take_former(&project, &options));
         let (graph, outlets) = super::reload::outlets(former.as_ref().unwrap_or(&project));
         let echoes = Echoes::of(&graph);
         let fingerprint = super::reload::fingerprint(&graph);

