@@ -9,7 +9,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 needed_for() {
     case "$1" in
     build) echo 'cc build-essential -' ;;
-    test) printf '%s\n' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' 'psql postgresql-client libpq' ;;
+    test) printf '%s\n' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' 'psql postgresql-client libpq' 'pip3 python3-pip python' ;;
     *)
         say "there is nothing to set up for '$1': say build or test"
         exit 2

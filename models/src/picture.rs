@@ -1,7 +1,8 @@
 //! Pictures, from files to the numbers that a network takes.
 
 use anyhow::Context;
-use image::imageops::{self, FilterType};
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{ImageReader, Limits, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
@@ -32,9 +33,16 @@ pub fn decode(bytes: &[u8]) -> anyhow::Result<RgbImage> {
     Ok(reader.decode()?.into_rgb8())
 }
 
-/// The whole picture as `side × side` pixels.
-pub fn squeezed(picture: &RgbImage, side: u32) -> RgbImage {
-    imageops::resize(picture, side, side, FilterType::Triangle)
+/// The whole picture in another size, each pixel the weighted mean of what it covers.
+///
+/// # Errors
+/// A size is 0.
+pub fn resized(picture: &RgbImage, width: u32, height: u32) -> anyhow::Result<RgbImage> {
+    let from = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3)?;
+    let mut to = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize(&from, &mut to, &options)?;
+    RgbImage::from_raw(width, height, to.into_vec()).context("the picture has another size")
 }
 
 /// Adds `[3, height, width]` numbers, `(value - 127) / 128`, red first.

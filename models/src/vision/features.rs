@@ -31,7 +31,7 @@ impl Extractor {
         for some in pictures.chunks(BATCH / 2) {
             let mut values = Vec::with_capacity(2 * some.len() * 3 * (SIDE * SIDE) as usize);
             for picture in some {
-                let picture = picture::squeezed(picture, SIDE);
+                let picture = picture::resized(picture, SIDE, SIDE)?;
                 picture::append_normalised(&picture, &mut values);
                 picture::append_normalised(&imageops::flip_horizontal(&picture), &mut values);
             }

@@ -4,6 +4,7 @@ use super::algebra::{Square, deviation, mean};
 use super::features::{Extractor, MODEL};
 use super::random::Random;
 use super::strands::with_strands;
+use crate::picture;
 use anyhow::{Context, ensure};
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,7 @@ impl Judge {
         let good = lessons.good.iter().map(|picture| (picture, Kind::Good));
         let bad = lessons.bad.iter().map(|picture| (picture, Kind::Bad));
         for (of, (picture, kind)) in good.chain(bad).enumerate() {
-            let views = extractor.features(&views(picture))?;
+            let views = extractor.features(&views(picture)?)?;
             samples.extend(views.into_iter().map(|features| Sample { features, of, kind }));
         }
         let mut unlike = None;
@@ -116,7 +117,7 @@ impl Judge {
             unlike = Some(Unlike::new(own.collect())?);
         }
         for (of, picture) in lessons.good.iter().enumerate() {
-            let picture = reduced(picture);
+            let picture = reduced(picture)?;
             let painted: Vec<RgbImage> = (0..PAINTED).map(|_| with_strands(&picture, &mut random)).collect();
             let painted = extractor.features(&painted)?;
             samples.extend(painted.into_iter().map(|features| Sample { features, of, kind: Kind::Painted }));
@@ -193,18 +194,18 @@ impl Judge {
 }
 
 /// Larger ones hold no more for the network.
-fn reduced(picture: &RgbImage) -> RgbImage {
+fn reduced(picture: &RgbImage) -> anyhow::Result<RgbImage> {
     let largest = picture.width().max(picture.height());
     if largest <= 512 {
-        return picture.clone();
+        return Ok(picture.clone());
     }
     let side = |length: u32| (length * 512 / largest).max(1);
-    imageops::resize(picture, side(picture.width()), side(picture.height()), imageops::FilterType::Triangle)
+    picture::resized(picture, side(picture.width()), side(picture.height()))
 }
 
 /// A picture as it is, darker, lighter, and closer.
-fn views(picture: &RgbImage) -> Vec<RgbImage> {
-    let picture = reduced(picture);
+fn views(picture: &RgbImage) -> anyhow::Result<Vec<RgbImage>> {
+    let picture = reduced(picture)?;
     let lit = |light: f32| {
         let mut lit = picture.clone();
         lit.pixels_mut().for_each(|p| p.0 = p.0.map(|v| (f32::from(v) * light).min(255.0) as u8));
@@ -213,7 +214,7 @@ fn views(picture: &RgbImage) -> Vec<RgbImage> {
     let (width, height) = picture.dimensions();
     let closer =
         imageops::crop_imm(&picture, width / 12, height / 12, width - width / 6, height - height / 6).to_image();
-    vec![picture.clone(), lit(0.75), lit(1.25), closer]
+    Ok(vec![picture.clone(), lit(0.75), lit(1.25), closer])
 }
 
 /// A linear judge by kernel ridge regression (Saunders, Gammerman and Vovk, ICML 1998) on +1 and −1, both sides weighing the
