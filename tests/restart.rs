@@ -417,6 +417,13 @@ fn what_an_edit_lets_count_again_does_not_count_in_the_replay_either() {
     heat(&broker, &[("t1", 9)]);
     expected.push("raised t1");
     wait_until_told(&alarms, &expected);
+    // Nor by another edit, nor after a restart.
+    folder.write("pipelines/shop.yaml", &shop("1h", " WHERE heat > 1"));
+    wait_for("a reload", || (instance.said().matches("reloaded the pipelines").count() == 2).then_some(()));
+    assert!(instance.terminate().success());
+    let instance = run(&folder, &broker);
+    std::thread::sleep(Duration::from_millis(200));
+    wait_until_told(&alarms, &expected);
     // This takes something back.
     folder.write("pipelines/shop.yaml", &shop("1h", " WHERE heat > 10"));
     expected.push("cleared t1");
@@ -452,4 +459,49 @@ fn a_file_that_is_of_one_run_says_everything_once() {
         assert!(instance.terminate().success());
         assert_eq!(folder.read("pipelines/hot.jsonl").lines().count(), 2, "{}", folder.read("pipelines/hot.jsonl"));
     }
+}
+
+#[test]
+fn an_edit_leaves_open_windows_and_takes_more_columns() {
+    let shop = |columns: &str, note: &str| {
+        format!(
+            "pipeline: shop\nsources:\n  state:\n    mqtt: {{ topic: \"shop/{{tool}}/state\" }}\n    \
+             schema: {{ tool: utf8, heat: int64, at: timestamp{columns} }}\n    time: at\n    retain: 1s\n  \
+             newest:\n    mqtt: {{ topic: \"shop/{{tool}}/state\" }}\n    \
+             schema: {{ tool: utf8, heat: int64{columns} }}\n    key: [tool]\n    retain: forever\noperators:\n  \
+             weekly: {{ sql: \"SELECT tool, count(*) AS n FROM state GROUP BY tool, tumble(at, INTERVAL '7 days')\" }}\n  \
+             latest: {{ sql: \"SELECT tool, heat FROM newest{note}\" }}\n"
+        )
+    };
+    let folder = Folder::with(&[("pipelines/shop.yaml", &shop("", ""))]);
+    let broker = Mosquitto::start(&folder);
+    let instance = run(&folder, &broker);
+    broker.wait_for_subscriptions(2);
+    let send = |heat: i64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        publish(broker.port, &[("shop/t0/state", format!("{{\"heat\":{heat},\"at\":{now}}}"))]);
+    };
+    let rows = |instance: &Instance, view: &str| {
+        folder.fine(&["tap", view, "--once", "--json", "--at", &instance.address().to_string()])
+    };
+    for heat in [1, 2, 3] {
+        send(heat);
+    }
+    let three = "{\"_diff\":1,\"tool\":\"t0\",\"n\":3}\n";
+    wait_for("three rows", || (rows(&instance, "shop.weekly") == three).then_some(()));
+    // Longer than a row counts by itself.
+    std::thread::sleep(Duration::from_millis(1500));
+    let edits = [(", unit: utf8?", ""), (", unit: utf8?", " WHERE heat > 0"), (", unit: utf8?", " WHERE heat > 2")];
+    for (n, (columns, note)) in edits.into_iter().enumerate() {
+        folder.write("pipelines/shop.yaml", &shop(columns, note));
+        wait_for("a reload", || (instance.said().matches("reloaded the pipelines").count() > n).then_some(()));
+        assert_eq!(rows(&instance, "shop.weekly"), three);
+        assert_eq!(rows(&instance, "shop.latest"), "{\"_diff\":1,\"tool\":\"t0\",\"heat\":3}\n");
+    }
+    assert!(instance.terminate().success());
+    let instance = run(&folder, &broker);
+    assert_eq!(rows(&instance, "shop.weekly"), three);
+    assert_eq!(rows(&instance, "shop.latest"), "{\"_diff\":1,\"tool\":\"t0\",\"heat\":3}\n");
+    assert!(instance.terminate().success());
+    folder.fine(&["replay", "pipelines", "--data", "data"]);
 }

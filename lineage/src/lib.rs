@@ -35,7 +35,7 @@ pub use catalog::{DECISION, Lineage, lasting, open};
 pub use cold::{Offloaded, Store, offload};
 pub use copies::{Copied, copy};
 pub use merge::{Merge, Merged, merge};
-pub use past::{Past, beginnings, past, past_for, pipelines_over_time};
+pub use past::{Past, beginnings, floors_at, past, past_for, pipelines_over_time};
 pub use query::{QueryError, ResultFormat, query, write};
 pub use recorder::{RecordError, Recorder, Roll, changes_batch, changes_schema};
 pub use retention::{Keeping, Retained, retain};

@@ -8,7 +8,8 @@ use anyhow::Context;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use jarvis_log::{Batch, Entry, Folder, State, Tick, read_checkpoint, ticks};
-use jarvis_runtime::versions::{PIPELINES, Version, begun, read};
+use jarvis_runtime::floors::{COUNTING, Floors};
+use jarvis_runtime::versions::{PIPELINES, Version, begun};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -53,21 +54,38 @@ pub fn beginnings(data: &Path) -> anyhow::Result<Vec<u64>> {
 /// # Errors
 /// They cannot be read.
 pub fn pipelines_over_time(data: &Path) -> anyhow::Result<Vec<(u64, Vec<Version>)>> {
+    let ticks = ticks_of(data, PIPELINES)?;
+    Ok(ticks.iter().filter_map(|tick| Some((tick.time, begun(tick)?))).collect())
+}
+
+/// What the edits up to a tick have left behind.
+///
+/// # Errors
+/// It cannot be read.
+pub fn floors_at(data: &Path, upto: u64) -> anyhow::Result<Floors> {
+    let mut floors = Floors::default();
+    ticks_of(data, COUNTING)?.iter().filter(|tick| tick.time <= upto).for_each(|tick| floors.follow(tick));
+    Ok(floors)
+}
+
+/// What entered one stream, by tick, in order.
+fn ticks_of(data: &Path, stream: &str) -> anyhow::Result<Vec<Tick>> {
     let archive = InputArchive::new(data);
     loop {
         let until = archive.until()?;
-        let mut found: Vec<(u64, Vec<Version>)> = vec![];
-        let mut add = |time: u64, mut versions: Vec<Version>| match found.last_mut() {
-            Some((last, all)) if *last == time => all.append(&mut versions),
-            _ => found.push((time, versions)),
+        let mut found: Vec<Tick> = vec![];
+        let mut add = |time: u64, batch: Batch| match found.last_mut() {
+            Some(last) if last.time == time => last.batches.push(batch),
+            _ => found.push(Tick { time, batches: vec![batch], ..Tick::default() }),
         };
-        let mut archived = Rows::open(&archive, PIPELINES, 0, until)?;
+        let mut archived = Rows::open(&archive, stream, 0, until)?;
         while let Some((time, batch)) = archived.next()? {
-            add(time, read(&batch.rows));
+            add(time, batch);
         }
         for tick in ticks(&Folder::below(data), until.saturating_sub(1))? {
             let tick = tick?;
-            begun(&tick).into_iter().for_each(|versions| add(tick.time, versions));
+            let batches = tick.batches.into_iter().filter(|batch| batch.stream == stream);
+            batches.for_each(|batch| add(tick.time, batch));
         }
         // A run that goes on may have moved ticks from the log to the archive meanwhile.
         if archive.until()? == until {

@@ -8,6 +8,7 @@ use crate::archive::{InputArchive, TICKS};
 use crate::bases::bases;
 use crate::{cold, layout};
 use anyhow::Context;
+use jarvis_runtime::floors::COUNTING;
 use jarvis_runtime::versions::PIPELINES;
 use std::collections::BTreeMap;
 use std::fs;
@@ -94,7 +95,7 @@ pub fn retain(data: &Path, keeping: &Keeping, now: u64, dry: bool) -> anyhow::Re
     let mut removed = Removed::read(data)?;
     let mut report = Retained::default();
     let mut files: Vec<PathBuf> = vec![];
-    let inputs: Vec<String> = archive.all_streams()?.into_iter().filter(|s| s != PIPELINES).collect();
+    let inputs: Vec<String> = archive.all_streams()?.into_iter().filter(|s| s != PIPELINES && s != COUNTING).collect();
     let all = inputs.iter().filter(|s| !s.starts_with("system.")).map(|s| cut(s)).min();
     for stream in &inputs {
         // Ticks belong to all streams.

@@ -27,7 +27,7 @@ pub struct Entry {
     /// Its name in the store.
     pub file: String,
     /// Of the file in the store, hexadecimal; by platform (`linux-x86_64`) or `any`. Where a platform is not named, the
-    /// package's own checksum must do.
+    /// file is compared with what it was when it was fetched.
     pub sha256: BTreeMap<String, String>,
     /// By name, such as `float32[n,3,224,224]`.
     #[serde(default)]

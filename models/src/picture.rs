@@ -9,16 +9,25 @@ use std::path::Path;
 
 /// Of a picture, in pixels each way: more is no camera's.
 const LARGEST: u32 = 16_384;
+/// Pixels each way that are kept.
+const USEFUL: u32 = 512;
 /// What decoding one may take.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Reads a JPEG or PNG file.
+/// Reads a JPEG or PNG file, made smaller if it is larger than a network has use for: so a picture is the same whether it is
+/// learnt from or scored.
 ///
 /// # Errors
 /// It cannot be read, is no picture, or is too large.
 pub fn read(path: &Path) -> anyhow::Result<RgbImage> {
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    decode(&bytes).with_context(|| format!("{} is no picture that can be read", path.display()))
+    let picture = decode(&bytes).with_context(|| format!("{} is no picture that can be read", path.display()))?;
+    let largest = picture.width().max(picture.height());
+    if largest <= USEFUL {
+        return Ok(picture);
+    }
+    let side = |length: u32| (u64::from(length) * u64::from(USEFUL) / u64::from(largest)).max(1) as u32;
+    resized(&picture, side(picture.width()), side(picture.height()))
 }
 
 /// # Errors

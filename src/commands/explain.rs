@@ -4,9 +4,9 @@ use super::replay::{former, moment_text as time, texts};
 use crate::project_arguments::ProjectArguments;
 use crate::{kinds, log, terminal};
 use anyhow::{Context, bail};
-use jarvis_lineage::{beginnings, past_for};
+use jarvis_lineage::{beginnings, floors_at, past_for};
 use jarvis_runtime::explain::{Reason, explain};
-use jarvis_runtime::rerun::{Texts, project, ran_at};
+use jarvis_runtime::rerun::{Texts, Ticks, project, ran_at};
 use jarvis_runtime::versions::version;
 use jarvis_runtime::{Decision, Kinds, Rerun};
 use serde_json::json;
@@ -44,7 +44,8 @@ impl Explain {
         let moment = if decision.goes() { decision.time } else { decision.time + 1 };
         let versions = ran_at(&texts, moment);
         let project = project(&former(&self.project, &kinds)?, versions)?;
-        let reasons = explain(&project, &decision, past_for(&self.data, decision.time)?)?;
+        let reasons =
+            explain(&project, &decision, past_for(&self.data, decision.time)?, &floors_at(&self.data, moment)?)?;
         let name = decision.sink.split('.').next().unwrap_or_default();
         let ran = versions.iter().find(|v| v.pipeline == name).map(|v| &v.version);
         // Where today's files are wrong, or not there, there is nothing to compare with.
@@ -70,7 +71,8 @@ impl Explain {
         let mut until = u64::MAX;
         for begin in beginnings(&self.data)?.into_iter().rev() {
             let past = past_for(&self.data, begin + 1)?;
-            let mut replay = Rerun::start(&former, texts, begin, 1)?;
+            let again = || -> anyhow::Result<Ticks> { Ok(Box::new(past_for(&self.data, begin + 1)?)) };
+            let mut replay = Rerun::start(&former, texts, begin, 1, again)?;
             past.base().into_iter().try_for_each(|state| replay.go_on_from(state))?;
             for tick in past {
                 let tick = tick?;
@@ -78,7 +80,7 @@ impl Explain {
                     break;
                 }
                 let time = tick.time;
-                let mut decided = replay.tick(tick)?.into_iter();
+                let mut decided = replay.tick(&tick)?.into_iter();
                 let found = decided.find(|d| d.id.as_deref() == Some(&self.id)).filter(|_| time > begin);
                 if found.is_some() {
                     return Ok(found);

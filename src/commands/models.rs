@@ -65,7 +65,7 @@ impl Models {
                     let _ = writeln!(out, "{name} {how}: {}", store.path(&name, entry).display());
                     if fetched && entry.checksum().is_none() {
                         terminal::say(&format!(
-                            "the catalog has no checksum of {name} for {}: the package's own was checked",
+                            "the catalog has no checksum of {name} for {}: what pip fetched was taken as it is",
                             platform()
                         ));
                     }

@@ -4,6 +4,7 @@ use crate::project_arguments::{AsTheyRan, ProjectArguments};
 use crate::{kinds, log, terminal};
 use anyhow::Context;
 use jarvis_lineage::{past, past_for, pipelines_over_time};
+use jarvis_runtime::rerun::Ticks;
 use jarvis_runtime::versions::{Version, versions};
 use jarvis_runtime::{Decision, Kinds, Replay as Runner, Rerun};
 use serde_json::json;
@@ -90,7 +91,8 @@ impl Replay {
         let begins = past.begins();
         let former = former(&self.project, &kinds)?;
         let texts = texts(&self.data, &self.project, &kinds)?;
-        let mut first = Rerun::start(&former, &texts, begins, workers)?;
+        let again = || -> anyhow::Result<Ticks> { Ok(Box::new(past_for(&self.data, begins + 1)?)) };
+        let mut first = Rerun::start(&former, &texts, begins, workers, again)?;
         if let Some(state) = past.base() {
             first.go_on_from(state)?;
             second.iter_mut().try_for_each(|second| second.go_on_from(state))?;
@@ -105,8 +107,8 @@ impl Replay {
                 break;
             }
             let time = tick.time;
-            let otherwise = second.as_mut().map(|second| second.tick(tick.clone())).transpose()?;
-            let decided = first.tick(tick)?;
+            let decided = first.tick(&tick)?;
+            let otherwise = second.as_mut().map(|second| second.tick(&tick)).transpose()?;
             if time < from || time <= begins {
                 continue;
             }

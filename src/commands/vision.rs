@@ -1,5 +1,6 @@
 //! `jarvis vision`: good and failed prints told apart, learnt from a few pictures.
 
+use crate::terminal;
 use anyhow::Context;
 use jarvis_models::vision::{Extractor, Judge, Lessons, MODEL, evaluate, pictures_in};
 use jarvis_models::{Catalog, Model, Options, Store, picture};
@@ -89,13 +90,13 @@ impl Running {
 
 impl Vision {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        let text = match self.what {
-            What::Learn(learn) => learn.execute()?,
+        let (text, is_fine) = match self.what {
+            What::Learn(learn) => (learn.execute()?, true),
             What::Score(score) => score.execute()?,
-            What::Eval(eval) => eval.execute()?,
+            What::Eval(eval) => (eval.execute()?, true),
         };
         std::io::stdout().write_all(text.as_bytes()).context("the standard output takes no more")?;
-        Ok(ExitCode::SUCCESS)
+        Ok(super::status(is_fine))
     }
 }
 
@@ -110,23 +111,36 @@ impl Learn {
         std::fs::write(&self.out, judge.to_json()?)
             .with_context(|| format!("{} cannot be written", self.out.display()))?;
         let (good, bad) = judge.shown();
-        Ok(format!("learnt from {good} good and {bad} bad pictures: {}\n", self.out.display()))
+        Ok(format!(
+            "learnt from {good} good and {bad} bad pictures: {}\n\
+             a failure scores higher than a good picture, each left out of what was learnt: {:.3}\n",
+            self.out.display(),
+            judge.left_out()
+        ))
     }
 }
 
 impl Score {
-    fn execute(self) -> anyhow::Result<String> {
+    fn execute(self) -> anyhow::Result<(String, bool)> {
         let file = &self.judge;
         let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let judge = Judge::of_json(&text).with_context(|| file.display().to_string())?;
         let extractor = self.running.extractor()?;
-        let mut said = String::new();
+        let (mut said, mut is_fine) = (String::new(), true);
         for file in &self.pictures {
-            let features = extractor.features(&[picture::read(file)?])?;
+            let picture = match picture::read(file) {
+                Ok(picture) => picture,
+                Err(error) => {
+                    terminal::say(&format!("{error:#}"));
+                    is_fine = false;
+                    continue;
+                }
+            };
+            let features = extractor.features(&[picture])?;
             let score = features.first().map_or(0.0, |features| judge.score(features));
             said.push_str(&format!("{score:.3} {}\n", file.display()));
         }
-        Ok(said)
+        Ok((said, is_fine))
     }
 }
 

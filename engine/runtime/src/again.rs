@@ -67,11 +67,7 @@ impl Again<'_> {
             }
             // Nothing reads what no pipeline has any more.
             let Some(entrance) = entrances.get(&logged.stream) else { continue };
-            let conformed = conform(&logged.rows, &entrance.schema);
-            let conformed = conformed.map_err(|why| {
-                let stream = &logged.stream;
-                anyhow!("the log has other columns for {stream}: {why}; rename the stream, or use another data folder")
-            })?;
+            let conformed = fitting(&logged.rows, &entrance.schema, &logged.stream)?;
             let delta = Delta::new(conformed, vec![tick.time; logged.diffs.len()], logged.diffs.clone());
             let entering = Rows { input: entrance.input, delta, place: logged.place };
             seen(&logged.stream, &entering);
@@ -119,6 +115,16 @@ fn error_rows(rows: &RecordBatch) -> impl Iterator<Item = ErrorRow> + '_ {
         rows.column(column).as_string_opt::<i32>().map_or_else(String::new, |texts| texts.value(row).to_owned())
     };
     (0..rows.num_rows()).map(move |row| std::array::from_fn(|column| text(column, row)))
+}
+
+/// Rows of a stream out of the log, as it is declared now.
+///
+/// # Errors
+/// They have columns that do not fit.
+pub fn fitting(rows: &RecordBatch, schema: &SchemaRef, stream: &str) -> anyhow::Result<RecordBatch> {
+    conform(rows, schema).map_err(|why| {
+        anyhow!("the log has other columns for {stream}: {why}; rename the stream, or use another data folder")
+    })
 }
 
 /// Rows of a stream as it is declared now: columns may have been added that can be null, or taken away.

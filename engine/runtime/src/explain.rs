@@ -7,6 +7,7 @@
 use crate::again::{Again, entrances};
 use crate::cluster::{Cluster, Rows};
 use crate::echoes::Echoes;
+use crate::floors::Floors;
 use crate::json_out::JsonRow;
 use crate::live::errors::SystemErrors;
 use crate::live::views::View;
@@ -52,7 +53,7 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// The reasons of a decision that the pipelines take on these ticks.
+/// The reasons of a decision that the pipelines take on what edits have left of these ticks.
 ///
 /// # Errors
 /// The past cannot be run again.
@@ -60,9 +61,10 @@ pub fn explain(
     project: &Project,
     decision: &Decision,
     ticks: impl Iterator<Item = anyhow::Result<Tick>>,
+    floors: &Floors,
 ) -> anyhow::Result<Vec<Reason>> {
     let Some(&root) = project.compiled.sinks.get(&decision.sink) else { return Ok(vec![]) };
-    let moment = Moment::reach(project, root, decision, ticks)?;
+    let moment = Moment::reach(project, root, decision, ticks, floors)?;
     // Of an event that has cleared only the identity is known.
     let wanted = &decision.values;
     let places: Vec<usize> = wanted
@@ -90,6 +92,7 @@ impl Moment {
         root: NodeId,
         decision: &Decision,
         ticks: impl Iterator<Item = anyhow::Result<Tick>>,
+        floors: &Floors,
     ) -> anyhow::Result<Self> {
         let mut graph = project.compiled.graph.clone();
         let nodes = below(&graph, root);
@@ -111,7 +114,8 @@ impl Moment {
         let (mut last, mut wake) = (0, u64::MAX);
         let goes = decision.goes();
         for tick in ticks {
-            let tick = tick?;
+            let mut tick = tick?;
+            floors.sieve(&mut tick);
             if tick.time > decision.time || (goes && tick.time == decision.time) {
                 break;
             }

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod control;
 mod echoes;
 pub mod explain;
+pub mod floors;
 pub mod json_out;
 pub mod kinds;
 pub mod live;

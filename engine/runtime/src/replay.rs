@@ -4,10 +4,11 @@ use crate::again::{Again, Entrance, entrances};
 use crate::closed::ClosedBatch;
 use crate::cluster::Cluster;
 use crate::echoes::Echoes;
+use crate::floors::Floors;
 use crate::json_out::JsonRow;
 use crate::live::errors::SystemErrors;
 use crate::live::views::View;
-use crate::live::{Counting, Outlet, Sinks, fingerprint, keeps, outlets, sink_fingerprint};
+use crate::live::{Outlet, Sinks, fingerprint, outlets, sink_fingerprint};
 use crate::project::{PlannedSink, Project};
 use crate::publish::{Publication, Publisher, What};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -72,16 +73,8 @@ pub struct Replay {
     silent: u64,
     /// Of the graph.
     fingerprint: String,
-    /// Where pipelines are edited on the way, what an edit needs.
-    editing: Option<Editing>,
-}
-
-/// What is known besides, so that another project can take the place of the one that runs.
-struct Editing {
-    /// By output, what its sinks were told.
-    views: Vec<View>,
-    /// What still counts of what has entered.
-    counting: Counting,
+    /// By output, what its sinks were told: known where pipelines are edited on the way.
+    views: Option<Vec<View>>,
 }
 
 impl Replay {
@@ -99,7 +92,7 @@ impl Replay {
             wake: u64::MAX,
             silent: 0,
             fingerprint: fingerprint(&graph),
-            editing: None,
+            views: None,
         })
     }
 
@@ -108,25 +101,29 @@ impl Replay {
     /// # Errors
     /// The workers cannot be started.
     pub(crate) fn editable(project: Project, workers: usize) -> anyhow::Result<Self> {
-        let counting = Counting::new(&keeps(&project));
         let replay = Replay::start(project, workers)?;
         let views = contents(&replay.tellers);
-        Ok(Replay { editing: Some(Editing { views, counting }), ..replay })
+        Ok(Replay { views: Some(views), ..replay })
     }
 
     /// Lets another project take the place of the one that runs, as a live run does at the tick that logs its texts: it is
-    /// filled with what counted for the one before. Returns what sinks are told of the difference.
-    pub(crate) fn change_to(&mut self, project: Project, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
+    /// filled with what `floors` leave of the ticks of `past` before that one. Returns what sinks are told of the difference.
+    pub(crate) fn change_to(
+        &mut self,
+        project: Project,
+        past: impl Iterator<Item = anyhow::Result<Tick>>,
+        floors: &Floors,
+        tick: &Tick,
+    ) -> anyhow::Result<Vec<Decision>> {
         let at = tick.time.saturating_sub(1);
         let (graph, outlets) = outlets(&project);
         self.cluster.replace(graph.clone())?;
         self.echoes = Echoes::of(&graph);
         self.entrances = entrances(&graph, &project.sources);
         self.fingerprint = fingerprint(&graph);
-        let counting = Counting::new(&keeps(&project));
         let tellers_before = std::mem::replace(&mut self.tellers, tellers(project, outlets)?);
         let views = contents(&self.tellers);
-        let Some(before) = self.editing.replace(Editing { views, counting }) else { return Ok(vec![]) };
+        let before = self.views.replace(views).unwrap_or_default();
         let mut known: HashMap<String, (Teller, usize)> = HashMap::new();
         for (output, here) in tellers_before.into_iter().enumerate() {
             known.extend(here.into_iter().map(|teller| (teller.name.clone(), (teller, output))));
@@ -134,23 +131,28 @@ impl Replay {
 
         self.errors.begin_anew();
         self.last = 0;
-        for mut earlier in before.counting.ticks(at) {
+        for earlier in past {
+            let mut earlier = earlier?;
+            if earlier.time > tick.previous {
+                break;
+            }
+            floors.sieve(&mut earlier);
             // What sources could not read is still known.
             earlier.batches.retain(|batch| batch.stream != ERRORS);
-            self.again(earlier)?;
+            self.again(&earlier)?;
         }
         let Replay { cluster, errors, echoes, last, wake, .. } = self;
         let outputs = Again { cluster, errors, echoes, last, wake }.end_refill(at)?;
         self.follow(&outputs);
 
         let mut decisions = vec![];
-        let now = self.editing.as_ref().map_or(&[][..], |editing| &editing.views);
+        let now = self.views.as_ref().map_or(&[][..], Vec::as_slice);
         for (here, view) in self.tellers.iter_mut().zip(now) {
             for teller in here {
                 let known = known.remove(&teller.name).filter(|(old, _)| old.fingerprint == teller.fingerprint);
-                let told = known.map(|(old, output)| {
+                let told = known.and_then(|(old, output)| {
                     *teller = old;
-                    &before.views[output]
+                    before.get(output)
                 });
                 let nothing = View::new(view.schema().clone());
                 if let Some(delta) = told.unwrap_or(&nothing).changes_to(view, at) {
@@ -179,22 +181,19 @@ impl Replay {
         Ok(())
     }
 
-    fn again(&mut self, tick: Tick) -> anyhow::Result<Vec<Closed>> {
+    fn again(&mut self, tick: &Tick) -> anyhow::Result<Vec<Closed>> {
         let Replay { cluster, errors, echoes, last, wake, .. } = self;
-        let outputs = Again { cluster, errors, echoes, last, wake }.run(&tick, &self.entrances, |_, _| {})?;
+        let outputs = Again { cluster, errors, echoes, last, wake }.run(tick, &self.entrances, |_, _| {})?;
         self.follow(&outputs);
-        if let Some(editing) = &mut self.editing {
-            editing.counting.add(tick);
-        }
         Ok(outputs)
     }
 
     fn follow(&mut self, outputs: &[Closed]) {
-        let Some(editing) = &mut self.editing else { return };
+        let Some(views) = &mut self.views else { return };
         for Closed { output, delta } in outputs {
             // Nobody is told of the others.
             if !self.tellers[*output].is_empty() {
-                editing.views[*output].apply(&delta.rows, &delta.diffs);
+                views[*output].apply(&delta.rows, &delta.diffs);
             }
         }
     }
@@ -203,7 +202,7 @@ impl Replay {
     ///
     /// # Errors
     /// A worker has failed, or a stream has columns that do not fit those it had.
-    pub fn tick(&mut self, tick: Tick) -> anyhow::Result<Vec<Decision>> {
+    pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
         let is_silent = tick.time <= self.silent;
         let outputs = self.again(tick)?;
         let mut decisions = vec![];

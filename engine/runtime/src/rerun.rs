@@ -1,11 +1,14 @@
 //! The past as it was decided: every tick runs through the pipelines that ran then.
 
+use crate::floors::Floors;
 use crate::project::Project;
 use crate::replay::{Decision, Replay};
 use crate::versions::{FormerProjects, Version, begun};
 use anyhow::anyhow;
 use jarvis_log::{State, Tick};
 
+/// Ticks of the past, in order.
+pub type Ticks = Box<dyn Iterator<Item = anyhow::Result<Tick>>>;
 /// The pipelines that ran, and from which tick on, in order.
 pub type Texts = [(u64, Vec<Version>)];
 
@@ -14,6 +17,9 @@ pub struct Rerun<'a> {
     replay: Replay,
     former: &'a dyn FormerProjects,
     running: Vec<Version>,
+    floors: Floors,
+    /// The same ticks from their beginning: an edited graph is filled with them.
+    past: Box<dyn Fn() -> anyhow::Result<Ticks> + 'a>,
 }
 
 impl<'a> Rerun<'a> {
@@ -23,15 +29,16 @@ impl<'a> Rerun<'a> {
     /// They cannot be run by this build, or in the facility as it is now.
     pub fn start(
         former: &'a dyn FormerProjects,
-        texts: &'a Texts,
+        texts: &Texts,
         begins: u64,
         workers: usize,
+        past: impl Fn() -> anyhow::Result<Ticks> + 'a,
     ) -> anyhow::Result<Self> {
         let running = ran_at(texts, begins).to_vec();
         let is_edited = texts.iter().any(|(from, ran)| *from > begins && *ran != running);
         let project = project(former, &running)?;
         let replay = if is_edited { Replay::editable(project, workers) } else { Replay::start(project, workers) };
-        Ok(Rerun { replay: replay?, former, running })
+        Ok(Rerun { replay: replay?, former, running, floors: Floors::default(), past: Box::new(past) })
     }
 
     /// As [`Replay::go_on_from`].
@@ -46,10 +53,12 @@ impl<'a> Rerun<'a> {
     ///
     /// # Errors
     /// As [`Rerun::start`] and [`Replay::tick`].
-    pub fn tick(&mut self, tick: Tick) -> anyhow::Result<Vec<Decision>> {
+    pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Decision>> {
         let mut decisions = vec![];
-        if let Some(edited) = begun(&tick).filter(|begun| *begun != self.running) {
-            decisions = self.replay.change_to(project(self.former, &edited)?, &tick)?;
+        self.floors.follow(tick);
+        if let Some(edited) = begun(tick).filter(|begun| *begun != self.running) {
+            let project = project(self.former, &edited)?;
+            decisions = self.replay.change_to(project, (self.past)()?, &self.floors, tick)?;
             self.running = edited;
         }
         decisions.extend(self.replay.tick(tick)?);

@@ -8,6 +8,8 @@ use image::imageops;
 
 /// The network, by its name in the catalog.
 pub const MODEL: &str = "efficientnet-lite0";
+/// Numbers that it tells of a picture.
+pub const WIDTH: usize = 1280;
 const SIDE: u32 = 224;
 /// Pictures that go through the network at once.
 const BATCH: usize = 8;
@@ -39,7 +41,7 @@ impl Extractor {
             let answer = self.model.run("image", &tensor)?;
             let embedding = answer.get("embedding").context("the network tells no embedding")?;
             let [views, width] = embedding.shape[..] else { bail!("the network tells another shape") };
-            ensure!(views == 2 * some.len() && width > 0, "the network tells another shape");
+            ensure!(views == 2 * some.len() && width == WIDTH, "the network tells another shape");
             // Large values are damped by a square root: Tukey's ladder, as in Yang, Liu and Xu, ICLR 2021.
             let damped: Vec<f32> = embedding.values.iter().map(|value| value.max(0.0).sqrt()).collect();
             let pairs = damped.chunks_exact(2 * width).map(|pair| pair.split_at(width));

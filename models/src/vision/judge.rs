@@ -1,16 +1,18 @@
 //! A judge: how much a picture is like a failed print, learnt from a few.
 
 use super::algebra::{Square, deviation, mean};
-use super::features::{Extractor, MODEL};
+use super::evaluation::area_under_curve;
+use super::features::{Extractor, MODEL, WIDTH};
 use super::random::Random;
 use super::strands::with_strands;
-use crate::picture;
 use anyhow::{Context, ensure};
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 /// How strongly a judge is held back from believing single pictures; the best is found by leaving pictures out.
 const REINS: [f64; 5] = [0.01, 0.03, 0.1, 0.3, 1.0];
+/// Pictures of a kind: what is learnt takes the cube of their number.
+pub const MOST: usize = 100;
 /// Failures painted into each good picture: pairs that differ in nothing else show what does not matter.
 const PAINTED: usize = 4;
 
@@ -38,6 +40,8 @@ pub struct Judge {
     threshold: f64,
     /// From the threshold to a score of about 0.73, as of [`Judge::score`].
     scale: f64,
+    /// The probability that a failure scored higher than a good picture, both left out of what was learnt.
+    left_out: f64,
 }
 
 /// Says how unlike the nearest good pictures one is.
@@ -101,12 +105,16 @@ impl Judge {
     pub fn learn(extractor: &Extractor, lessons: &Lessons, seed: u64) -> anyhow::Result<Self> {
         ensure!(lessons.good.len() >= 2, "two good pictures are needed at least, and more are better");
         ensure!(lessons.bad.len() != 1, "two bad pictures are needed at least, or none");
+        ensure!(
+            lessons.good.len() <= MOST && lessons.bad.len() <= MOST,
+            "more than {MOST} pictures of a kind are no help: choose those that differ most"
+        );
         let mut random = Random::new(seed);
         let mut samples = vec![];
         let good = lessons.good.iter().map(|picture| (picture, Kind::Good));
         let bad = lessons.bad.iter().map(|picture| (picture, Kind::Bad));
         for (of, (picture, kind)) in good.chain(bad).enumerate() {
-            let views = extractor.features(&views(picture)?)?;
+            let views = extractor.features(&views(picture))?;
             samples.extend(views.into_iter().map(|features| Sample { features, of, kind }));
         }
         let mut unlike = None;
@@ -117,8 +125,7 @@ impl Judge {
             unlike = Some(Unlike::new(own.collect())?);
         }
         for (of, picture) in lessons.good.iter().enumerate() {
-            let picture = reduced(picture)?;
-            let painted: Vec<RgbImage> = (0..PAINTED).map(|_| with_strands(&picture, &mut random)).collect();
+            let painted: Vec<RgbImage> = (0..PAINTED).map(|_| with_strands(picture, &mut random)).collect();
             let painted = extractor.features(&painted)?;
             samples.extend(painted.into_iter().map(|features| Sample { features, of, kind: Kind::Painted }));
         }
@@ -131,6 +138,7 @@ impl Judge {
             unlike,
             threshold: 0.0,
             scale: 1.0,
+            left_out: 0.5,
         };
         judge.set_threshold(&samples, &left_out)?;
         Ok(judge)
@@ -149,6 +157,11 @@ impl Judge {
         };
         let (good, bad) = (said(Kind::Good), said(failure));
         let (usual, failed) = (mean(&good)?, mean(&bad)?);
+        ensure!(
+            failed > usual,
+            "good and bad pictures cannot be told apart: are they in the right folders, and of the same cameras?"
+        );
+        self.left_out = area_under_curve(&good, &bad);
         // As many deviations from the good as from the bad.
         let (spread_good, spread_bad) = (deviation(&good).max(1e-3), deviation(&bad).max(1e-3));
         self.threshold = (usual * spread_bad + failed * spread_good) / (spread_good + spread_bad);
@@ -169,6 +182,11 @@ impl Judge {
         }
     }
 
+    /// The probability that a failure scored higher than a good picture, both left out of what was learnt.
+    pub fn left_out(&self) -> f64 {
+        self.left_out
+    }
+
     /// How many good and bad pictures it was made of.
     pub fn shown(&self) -> (usize, usize) {
         self.shown
@@ -183,6 +201,12 @@ impl Judge {
             "it was learnt on {}, and this version of jarvis has {MODEL}: learn again",
             judge.model
         );
+        let is_vector = |vector: &[f32]| vector.len() == WIDTH && vector.iter().all(|value| value.is_finite());
+        let unlike_fits = judge.unlike.as_ref().is_none_or(|unlike| {
+            !unlike.good.is_empty() && unlike.good.iter().all(|one| is_vector(one)) && unlike.deviation > 0.0
+        });
+        let fits = is_vector(&judge.weights) && unlike_fits && judge.scale > 0.0 && judge.threshold.is_finite();
+        ensure!(fits, "it is damaged: its numbers are not those of a judge");
         Ok(judge)
     }
 
@@ -193,19 +217,8 @@ impl Judge {
     }
 }
 
-/// Larger ones hold no more for the network.
-fn reduced(picture: &RgbImage) -> anyhow::Result<RgbImage> {
-    let largest = picture.width().max(picture.height());
-    if largest <= 512 {
-        return Ok(picture.clone());
-    }
-    let side = |length: u32| (length * 512 / largest).max(1);
-    picture::resized(picture, side(picture.width()), side(picture.height()))
-}
-
 /// A picture as it is, darker, lighter, and closer.
-fn views(picture: &RgbImage) -> anyhow::Result<Vec<RgbImage>> {
-    let picture = reduced(picture)?;
+fn views(picture: &RgbImage) -> Vec<RgbImage> {
     let lit = |light: f32| {
         let mut lit = picture.clone();
         lit.pixels_mut().for_each(|p| p.0 = p.0.map(|v| (f32::from(v) * light).min(255.0) as u8));
@@ -213,8 +226,8 @@ fn views(picture: &RgbImage) -> anyhow::Result<Vec<RgbImage>> {
     };
     let (width, height) = picture.dimensions();
     let closer =
-        imageops::crop_imm(&picture, width / 12, height / 12, width - width / 6, height - height / 6).to_image();
-    Ok(vec![picture.clone(), lit(0.75), lit(1.25), closer])
+        imageops::crop_imm(picture, width / 12, height / 12, width - width / 6, height - height / 6).to_image();
+    vec![picture.clone(), lit(0.75), lit(1.25), closer]
 }
 
 /// A linear judge by kernel ridge regression (Saunders, Gammerman and Vovk, ICML 1998) on +1 and −1, both sides weighing the

@@ -13,5 +13,5 @@ mod strands;
 
 pub use evaluation::{Evaluation, area_under_curve, evaluate, pictures_in};
 pub use features::{Extractor, MODEL};
-pub use judge::{Judge, Lessons};
+pub use judge::{Judge, Lessons, MOST};
 pub use random::Random;

@@ -3,6 +3,8 @@
 use super::Archive;
 use super::errors::KEPT;
 use super::history::{History, Keep};
+use crate::again::fitting;
+use crate::floors::Floors;
 use crate::versions::PIPELINES;
 use jarvis_dataflow::Delta;
 use jarvis_log::{Batch, Checkpointing, Entry, Folder, LogError, Mark, State, Tick, read};
@@ -15,6 +17,7 @@ pub(super) fn compact(
     folder: &Folder,
     upto: u64,
     keeps: &HashMap<String, Keep>,
+    floors: &Floors,
     marks: Vec<Mark>,
     delivered: BTreeMap<String, u64>,
     archive: Option<&dyn Archive>,
@@ -24,7 +27,7 @@ pub(super) fn compact(
         if let Some(archive) = archive {
             archive.keep(folder, upto)?;
         }
-        let size = checkpoint(folder, upto, keeps, marks, delivered)?;
+        let size = checkpoint(folder, upto, keeps, floors, marks, delivered)?;
         if let Some(archive) = archive {
             archive.has_checkpoint(folder)?;
         }
@@ -47,9 +50,10 @@ fn checkpoint(
     folder: &Folder,
     upto: u64,
     keeps: &HashMap<String, Keep>,
+    floors: &Floors,
     marks: Vec<Mark>,
     delivered: BTreeMap<String, u64>,
-) -> Result<u64, LogError> {
+) -> anyhow::Result<u64> {
     let entries = || -> Result<_, LogError> {
         let upto = move |e: &Result<Entry, LogError>| !matches!(e, Ok(Entry::Tick(tick)) if tick.time > upto);
         Ok(read(folder, false)?.take_while(upto))
@@ -64,13 +68,13 @@ fn checkpoint(
     }
     let told = state.time;
     // The state speaks of a tick before the last one; the checkpoint stands for all.
-    let mut counting = Counting::new(keeps);
+    let mut counting = Counting::new(keeps, floors);
     let mut later = vec![];
     let mut last = (0, 0);
     for entry in entries()? {
         let Entry::Tick(tick) = entry? else { continue };
         last = (tick.time, tick.previous);
-        if tick.time <= told { counting.add(tick) } else { later.push(tick) }
+        if tick.time <= told { counting.add(tick)? } else { later.push(tick) }
     }
     let mut checkpoint = Checkpointing::new(folder.clone(), upto, &state)?;
     let (time, previous) = last;
@@ -79,25 +83,28 @@ fn checkpoint(
         if tick.time == last.time { last = tick } else { checkpoint.tick(&tick)? }
     }
     checkpoint.tick(&Tick { marks, delivered, ..last })?;
-    checkpoint.finish()
+    Ok(checkpoint.finish()?)
 }
 
 /// What still counts of some ticks.
-pub(crate) struct Counting {
+struct Counting<'a> {
+    keeps: &'a HashMap<String, Keep>,
+    floors: &'a Floors,
     streams: HashMap<String, History>,
     /// The pipelines that run, and from which tick on.
     pipelines: Option<(u64, Batch)>,
     previous: HashMap<u64, u64>,
 }
 
-impl Counting {
-    pub fn new(keeps: &HashMap<String, Keep>) -> Self {
+impl<'a> Counting<'a> {
+    fn new(keeps: &'a HashMap<String, Keep>, floors: &'a Floors) -> Self {
         let errors = Keep::errors(KEPT);
-        let keeps = keeps.iter().map(|(name, keep)| (name.clone(), keep.history()));
-        let streams = keeps.chain([(ERRORS.to_owned(), errors.history())]).collect();
-        Counting { streams, pipelines: None, previous: HashMap::new() }
+        let histories = keeps.iter().map(|(name, keep)| (name.clone(), keep.history()));
+        let streams = histories.chain([(ERRORS.to_owned(), errors.history())]).collect();
+        Counting { keeps, floors, streams, pipelines: None, previous: HashMap::new() }
     }
-    pub fn add(&mut self, tick: Tick) {
+    fn add(&mut self, mut tick: Tick) -> anyhow::Result<()> {
+        self.floors.sieve(&mut tick);
         self.previous.insert(tick.time, tick.previous);
         for batch in tick.batches {
             if batch.stream == PIPELINES {
@@ -108,13 +115,18 @@ impl Counting {
             // No pipeline has the others any more.
             if let Some(history) = self.streams.get_mut(&stream) {
                 history.forget(tick.time);
+                let rows = match self.keeps.get(&stream) {
+                    Some(keep) => fitting(&rows, &keep.schema, &stream)?,
+                    None => rows,
+                };
                 let times = vec![tick.time; diffs.len()];
                 history.add(&Delta::new(rows, times, diffs), place);
             }
         }
+        Ok(())
     }
     /// What counts at a time, tick by tick.
-    pub fn ticks(mut self, now: u64) -> impl Iterator<Item = Tick> {
+    fn ticks(mut self, now: u64) -> impl Iterator<Item = Tick> {
         let mut ticks: BTreeMap<u64, Vec<Batch>> = BTreeMap::new();
         for (stream, history) in &mut self.streams {
             history.forget(now);

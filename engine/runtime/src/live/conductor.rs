@@ -14,6 +14,7 @@ use crate::closed::ClosedBatch;
 use crate::cluster::{Cluster, Rows, TickResult};
 use crate::control::{Control, StreamStatus, Tap};
 use crate::echoes::Echoes;
+use crate::floors::Floors;
 use crate::project::Project;
 use crate::versions::texts;
 use anyhow::{Context, anyhow};
@@ -88,9 +89,11 @@ pub(super) struct Conductor {
     pub journal: Option<Journal>,
     pub states: StateUnderWay,
     /// The texts of the pipelines, until they are logged.
-    pub texts: Option<Batch>,
+    pub texts: Vec<Batch>,
     /// Of the graph that runs.
     pub fingerprint: String,
+    /// What earlier edits have left behind.
+    pub floors: Floors,
 }
 
 pub(super) fn now() -> u64 {
@@ -106,7 +109,7 @@ impl Conductor {
         let (graph, outlets) = super::reload::outlets(former.as_ref().unwrap_or(&project));
         let echoes = Echoes::of(&graph);
         let fingerprint = super::reload::fingerprint(&graph);
-        let texts = Some(texts(&project.pipelines));
+        let texts = vec![texts(&project.pipelines)];
         let cluster = Cluster::start(graph, options.workers)?;
         let mut conductor = Conductor {
             options,
@@ -130,6 +133,7 @@ impl Conductor {
             states: StateUnderWay::default(),
             texts,
             fingerprint,
+            floors: Floors::default(),
         };
         let tables = match (log, former) {
             (None, _) => conductor.install(project)?,
@@ -229,7 +233,7 @@ impl Conductor {
         match &mut self.journal {
             // The disk works while the graph does; sinks wait for it.
             Some(journal) => {
-                entering.batches.extend(self.texts.take());
+                entering.batches.append(&mut self.texts);
                 let delivered = self.sinks.iter().map(|(name, (_, task))| (name.clone(), task.delivered()));
                 journal.append(time, entering, delivered)?;
             }

@@ -15,7 +15,7 @@ pub struct Keep {
     pub schema: SchemaRef,
     pub key: Vec<usize>,
     pub time: Option<usize>,
-    /// After its event, or its arrival; `None`: for ever.
+    /// After its event or its arrival, whichever is later; `None`: for ever.
     pub retain: Option<Duration>,
 }
 
@@ -120,5 +120,5 @@ fn last_event(delta: &Delta, time: Option<usize>) -> u64 {
     let arrived = delta.times.iter().max().copied().unwrap_or(0);
     let Some(column) = time else { return arrived };
     let at = delta.rows.column(column).as_primitive::<TimestampMicrosecondType>();
-    at.iter().flatten().max().map_or(arrived, |t| t.max(0) as u64)
+    at.iter().flatten().max().map_or(arrived, |t| arrived.max(t.max(0) as u64))
 }

@@ -17,9 +17,9 @@ mod reload;
 mod states;
 pub(crate) mod views;
 
-pub(crate) use compaction::Counting;
 pub(crate) use conductor::Outlet;
-pub(crate) use reload::{fingerprint, keeps, outlets, sink_fingerprint};
+pub(crate) use history::Keep;
+pub(crate) use reload::{fingerprint, outlets, sink_fingerprint};
 pub(crate) use states::Sinks;
 
 use crate::control::Control;

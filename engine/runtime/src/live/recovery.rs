@@ -9,18 +9,17 @@
 //! place afterwards, as if it had been edited now.
 
 use super::LiveOptions;
-use super::compaction::Counting;
 use super::conductor::Conductor;
 use super::ending::{Handing, give, hand};
 use super::history::History;
-use super::history::Keep;
 use super::journal::{Before, Journal, Marks};
-use super::reload::{Told, keeps, sink_fingerprint};
+use super::reload::{Told, keeps, outlets, sink_fingerprint};
 use super::states::Sinks;
 use super::views::View;
 use crate::again::{Again, Entrance, entrances};
 use crate::arrival::Arrival;
 use crate::cluster::Rows;
+use crate::floors::{COUNTING, Floors};
 use crate::kinds::{Restored, SourcePlan};
 use crate::project::{PlannedSink, PlannedSource, Project};
 use crate::versions::{Version, begun, versions};
@@ -53,6 +52,10 @@ struct Overview {
     before: Before,
     /// The pipelines that ran when the state was written and those that took their place, and from which tick on.
     versions: Vec<(u64, Vec<Version>)>,
+    /// What edits before the state have left behind.
+    floors: Floors,
+    /// Of the edits since, only what they say about that.
+    later_floors: Vec<Tick>,
 }
 
 /// Also cuts off what a killed process has left half-written.
@@ -94,12 +97,14 @@ impl Log {
 fn overview(folder: &Folder) -> Result<Overview, LogError> {
     let mut found = Overview::default();
     for entry in read(folder, true)? {
-        let Overview { state: newest, before, versions } = &mut found;
+        let Overview { state: newest, before, versions, floors, later_floors } = &mut found;
         match entry? {
             Entry::State(state) => {
                 // What ran before it is of no interest but for the last.
                 let ran = versions.partition_point(|(from, _)| *from <= state.time);
                 versions.drain(..ran.saturating_sub(1));
+                let left = later_floors.partition_point(|tick| tick.time <= state.time);
+                later_floors.drain(..left).for_each(|tick| floors.follow(&tick));
                 *newest = Some(state);
             }
             Entry::Tick(tick) => {
@@ -107,6 +112,10 @@ fn overview(folder: &Folder) -> Result<Overview, LogError> {
                     && versions.last().is_none_or(|(_, last)| *last != begun)
                 {
                     versions.push((tick.time, begun));
+                }
+                if tick.batches.iter().any(|batch| batch.stream == COUNTING) {
+                    let batches = tick.batches.iter().filter(|batch| batch.stream == COUNTING).cloned().collect();
+                    later_floors.push(Tick { time: tick.time, batches, ..Tick::default() });
                 }
                 before.last = tick.time;
                 for (sink, until) in tick.delivered {
@@ -141,6 +150,13 @@ impl Gathered {
         if let Some(history) = self.whole.get_mut(stream) {
             history.add(&rows.delta, rows.place);
         }
+    }
+    /// Takes out of a tick what earlier edits have left behind; its places are known all the same.
+    fn sieve(&mut self, tick: &mut Tick, floors: &Floors) {
+        for batch in &tick.batches {
+            self.pass(&batch.stream, batch.place + batch.rows.num_rows() as u64);
+        }
+        floors.sieve(tick);
     }
     /// The rows of a stream before this place are known.
     fn pass(&mut self, stream: &str, place: u64) {
@@ -177,7 +193,8 @@ impl Conductor {
     /// Starts a project on what its log holds; returns what has changed since in sources that are read whole.
     pub(super) async fn recover(&mut self, log: Log, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
         let (project, restored) = self.run_log(log, project).await?;
-        self.install_sources(&project.pipelines, &project.compiled.graph, project.sources, restored)
+        let (graph, _) = outlets(&project);
+        self.install_sources(&project.pipelines, &graph, project.sources, restored)
     }
 
     /// Starts the project that its log speaks of, and puts the one of today in its place.
@@ -197,7 +214,8 @@ impl Conductor {
         let (ran, restored) = self.run_log(log, former).await?;
         if versions(&ran.pipelines) == versions(&now.pipelines) {
             // It was edited before the end.
-            let tables = self.install_sources(&ran.pipelines, &ran.compiled.graph, ran.sources, restored)?;
+            let (graph, _) = outlets(&ran);
+            let tables = self.install_sources(&ran.pipelines, &graph, ran.sources, restored)?;
             return self.tick(tables).await;
         }
         tracing::info!("the pipelines have been edited since the log was written");
@@ -212,7 +230,11 @@ impl Conductor {
         mut project: Project,
     ) -> anyhow::Result<(Project, HashMap<String, Restored>)> {
         let Log { folder, lock, begun, overview, mut edits, is_as_it_ran } = log;
-        let Overview { state, before, .. } = overview;
+        let Overview { state, before, mut floors, later_floors, .. } = overview;
+        if edits.is_empty() {
+            // One graph runs all ticks: it is the last one's.
+            later_floors.iter().for_each(|tick| floors.follow(tick));
+        }
         let (last, marks, delivered) = (before.last, before.marks.clone(), before.delivered.clone());
         let LiveOptions { sync, compact, .. } = self.options;
         let options = Options { sync, segment: Options::default().segment.min(compact) };
@@ -228,6 +250,7 @@ impl Conductor {
         let mut entrances_now = entrances(&project.compiled.graph, &project.sources);
         let mut gathered = Gathered::new(&project.sources);
         let since = state.as_ref().map_or(0, |s| s.time);
+        self.floors = floors;
         let mut told = state.map(Sinks::of).transpose()?;
         // What another graph has delivered says nothing about this one.
         let is_trusted = is_as_it_ran && told.as_ref().is_some_and(|told| told.graph == self.fingerprint);
@@ -237,7 +260,7 @@ impl Conductor {
         };
         let mut ticks = 0_u64;
         for entry in read(&folder, false)? {
-            let Entry::Tick(tick) = entry? else { continue };
+            let Entry::Tick(mut tick) = entry? else { continue };
             ticks += 1;
             let phase = if tick.time <= since { Phase::Filling } else { Phase::Following };
             if phase == Phase::Following
@@ -248,7 +271,7 @@ impl Conductor {
             if edits.front().is_some_and(|(from, _)| *from <= tick.time)
                 && let Some((_, edited)) = edits.pop_front()
             {
-                let keeps = keeps(&project);
+                self.floors.follow(&tick);
                 project = edited;
                 let before = Told { forgetful: false, ..self.take_place(&project)? };
                 for begun in self.install_sinks(&project.pipelines, std::mem::take(&mut project.sinks)) {
@@ -259,9 +282,10 @@ impl Conductor {
                 entrances_now = entrances(&project.compiled.graph, &project.sources);
                 // What the edit changed was told just before the tick that logged the texts.
                 let at = tick.time.saturating_sub(1);
-                gathered = self.refill_upto(&entrances_now, &project.sources, &keeps, tick.previous, at)?;
+                gathered = self.refill_upto(&entrances_now, &project.sources, tick.previous, at)?;
                 self.tell_differences(before, &known).await?;
             }
+            gathered.sieve(&mut tick, &self.floors);
             self.run_again(tick, phase, &entrances_now, &known, &mut gathered).await?;
         }
         self.last = last;
@@ -293,22 +317,20 @@ impl Conductor {
         &mut self,
         entrances: &HashMap<String, Entrance>,
         sources: &[PlannedSource],
-        keeps: &HashMap<String, Keep>,
         at: u64,
     ) -> anyhow::Result<HashMap<String, Restored>> {
         let Some(journal) = &self.journal else { return Ok(HashMap::new()) };
         journal.writer().flush()?;
         let marks = journal.marks().clone();
-        let gathered = self.refill_upto(entrances, sources, keeps, u64::MAX, at)?;
+        let gathered = self.refill_upto(entrances, sources, u64::MAX, at)?;
         Ok(gathered.restored(sources, &marks))
     }
 
-    /// Fills a changed graph with what counted of the ticks up to one for the graph before, and puts the clock to `at`.
+    /// Fills a changed graph with what the ticks up to one have left, and puts the clock to `at`.
     fn refill_upto(
         &mut self,
         entrances: &HashMap<String, Entrance>,
         sources: &[PlannedSource],
-        keeps: &HashMap<String, Keep>,
         upto: u64,
         at: u64,
     ) -> anyhow::Result<Gathered> {
@@ -317,20 +339,14 @@ impl Conductor {
         self.states.wait_for_compaction();
         let Some(journal) = &self.journal else { return Ok(gathered) };
         let folder = journal.writer().folder().clone();
-        let mut counting = Counting::new(keeps);
+        let errors_before = self.errors.begin_anew();
+        self.last = 0;
         for entry in read(&folder, false)? {
-            let Entry::Tick(tick) = entry? else { continue };
+            let Entry::Tick(mut tick) = entry? else { continue };
             if tick.time > upto {
                 break;
             }
-            for batch in &tick.batches {
-                gathered.pass(&batch.stream, batch.place + batch.rows.num_rows() as u64);
-            }
-            counting.add(tick);
-        }
-        let errors_before = self.errors.begin_anew();
-        self.last = 0;
-        for mut tick in counting.ticks(at) {
+            gathered.sieve(&mut tick, &self.floors);
             // What sources could not read is still known.
             tick.batches.retain(|b| b.stream != ERRORS);
             for closed in self.enter_again(&tick, entrances, |stream, rows| gathered.add(stream, rows))? {

@@ -14,6 +14,7 @@ use crate::again::entrances;
 use crate::arrival::{Arrival, Decoded};
 use crate::cluster::Rows;
 use crate::echoes::Echoes;
+use crate::floors::{counting, logged};
 use crate::kinds::{BoundedSource, Restored, SourcePlan, StreamSpec};
 use crate::project::{PlannedSink, PlannedSource, Project};
 use crate::versions::texts;
@@ -126,8 +127,10 @@ fn keep(pipelines: &[Pipeline], graph: &Graph, stream: &StreamSpec, input: usize
 }
 
 /// What makes the rows of a project's inputs count, by stream.
-pub(crate) fn keeps(project: &Project) -> HashMap<String, Keep> {
-    let graph = &project.compiled.graph;
+pub(super) fn keeps(project: &Project) -> HashMap<String, Keep> {
+    // How long windows hold rows is known of a graph that somebody reads.
+    let (graph, _) = outlets(project);
+    let graph = &graph;
     let of = |source: &PlannedSource| {
         let name = &source.spec.name;
         let input = graph.inputs.iter().position(|input| input.name == *name)?;
@@ -140,9 +143,10 @@ impl Conductor {
     /// Starts the sources and sinks of a project, keeping those that are there already; returns what bounded sources
     /// hold.
     pub(super) fn install(&mut self, project: Project) -> anyhow::Result<Vec<(usize, Arrival)>> {
-        let Project { pipelines, compiled, sources, sinks, .. } = project;
+        let (graph, _) = outlets(&project);
+        let Project { pipelines, sources, sinks, .. } = project;
         self.install_sinks(&pipelines, sinks);
-        self.install_sources(&pipelines, &compiled.graph, sources, HashMap::new())
+        self.install_sources(&pipelines, &graph, sources, HashMap::new())
     }
 
     /// Starts sources, which are told what the log knows of them; keeps those that are there already.
@@ -250,7 +254,8 @@ impl Conductor {
         // What the edit changes is told at a time of its own, just before the tick that logs the texts: so it can be found
         // again.
         let at = now().max(self.last + 1);
-        self.texts = Some(texts(&project.pipelines));
+        let since = counting(&keeps, at);
+        self.texts = vec![texts(&project.pipelines), logged(&since)];
         let tables = match &self.journal {
             None => {
                 let tables = self.install(project)?;
@@ -258,11 +263,13 @@ impl Conductor {
                 tables
             }
             Some(_) => {
-                let Project { pipelines, compiled, sources, sinks, .. } = project;
-                let inputs = entrances(&compiled.graph, &sources);
+                let (graph, _) = outlets(&project);
+                let Project { pipelines, sources, sinks, .. } = project;
+                let inputs = entrances(&graph, &sources);
                 self.install_sinks(&pipelines, sinks);
-                let restored = self.refill_from_log(&inputs, &sources, &keeps, at)?;
-                self.install_sources(&pipelines, &compiled.graph, sources, restored)?
+                self.floors.rise(&since, at + 1);
+                let restored = self.refill_from_log(&inputs, &sources, at)?;
+                self.install_sources(&pipelines, &graph, sources, restored)?
             }
         };
         self.tell_differences(before, &HashMap::new()).await?;

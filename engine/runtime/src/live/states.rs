@@ -201,8 +201,9 @@ impl Conductor {
                 (journal.writer().folder().clone(), self.last, journal.marks().all().cloned().collect());
             let keeps = self.sources.values().map(|e| (e.name.clone(), e.keep.clone())).collect();
             let delivered = journal.all_delivered();
-            let archive = self.options.archive.clone();
-            let work = move || compaction::compact(&folder, last, &keeps, marks, delivered, archive.as_deref());
+            let (archive, floors) = (self.options.archive.clone(), self.floors.clone());
+            let work =
+                move || compaction::compact(&folder, last, &keeps, &floors, marks, delivered, archive.as_deref());
             self.states.compaction = Some(std::thread::Builder::new().name("compaction".into()).spawn(work)?);
         }
         Ok(())
