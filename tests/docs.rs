@@ -182,6 +182,11 @@ fn log() {
 }
 
 #[test]
+fn vision() {
+    Page::lay_out("docs/vision.md").run_commands();
+}
+
+#[test]
 fn sql() {
     let page = Page::lay_out("docs/sql.md");
     page.run_pipelines();

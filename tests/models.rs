@@ -50,7 +50,10 @@ fn failed_prints_are_told_from_good_ones_after_a_few_pictures() {
         let again: Value = serde_json::from_str(&fine(&folder, &all.concat())).unwrap();
         assert_eq!(again["auc"], found["auc"]);
     }
+    // One that cannot be read is said, and is no reason to give up.
+    folder.write("good/broken.jpg", "no picture");
     let said = fine(&folder, &["vision", "eval", "--good", "good", "--bad", "bad"]);
+    assert!(said.contains("35 good, 35 bad"), "{said}");
     for name in ["auc", "balanced_accuracy", "false_alarms_per_hour", "ms_per_frame"] {
         assert!(said.contains(name), "{said}");
     }

@@ -14,7 +14,7 @@ const USEFUL: u32 = 512;
 /// What decoding one may take.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Reads a JPEG or PNG file, made smaller if it is larger than a network has use for: so a picture is the same whether it is
+/// Reads a JPEG, PNG, WebP or BMP file, made smaller if it is larger than a network has use for: so a picture is the same whether it is
 /// learnt from or scored.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub fn read(path: &Path) -> anyhow::Result<RgbImage> {
 }
 
 /// # Errors
-/// The bytes are no JPEG or PNG file, or its picture is too large.
+/// The bytes are none of such a file, or its picture is too large.
 pub fn decode(bytes: &[u8]) -> anyhow::Result<RgbImage> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = Limits::default();

@@ -26,7 +26,7 @@ enum What {
 
 #[derive(clap::Args)]
 struct Learn {
-    /// Pictures of good prints, .jpg or .png; at least two, and better ten
+    /// Pictures of good prints (.jpg, .png, .webp, .bmp); at least two, and better ten
     #[arg(long, value_name = "DIR")]
     good: PathBuf,
     /// Pictures of failed prints
@@ -100,10 +100,15 @@ impl Vision {
     }
 }
 
+fn left_out(error: &anyhow::Error) {
+    terminal::say(&format!("left out: {error:#}"));
+}
+
 impl Learn {
     fn execute(self) -> anyhow::Result<String> {
         let read = |folder: &Path| -> anyhow::Result<Vec<_>> {
-            pictures_in(folder)?.iter().map(|file| picture::read(file)).collect()
+            let pictures = pictures_in(folder)?.into_iter().map(|file| picture::read(&file));
+            Ok(pictures.filter_map(|picture| picture.inspect_err(left_out).ok()).collect())
         };
         let bad = self.bad.as_deref().map(read).transpose()?.unwrap_or_default();
         let lessons = Lessons { good: read(&self.good)?, bad };
@@ -148,6 +153,9 @@ impl Eval {
     fn execute(self) -> anyhow::Result<String> {
         let extractor = self.running.extractor()?;
         let found = evaluate(&extractor, &self.good, &self.bad, self.shots, self.only_good, self.running.seed)?;
+        for error in &found.unreadable {
+            terminal::say(&format!("left out: {error}"));
+        }
         if self.format == "json" {
             return Ok(format!("{}\n", serde_json::to_string(&found)?));
         }

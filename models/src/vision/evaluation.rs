@@ -23,12 +23,14 @@ pub struct Evaluation {
     /// Pictures learnt from and tested on, good and bad.
     pub learnt: (usize, usize),
     pub tested: (usize, usize),
+    /// Pictures that could not be read, each with its reason; they are left out.
+    pub unreadable: Vec<String>,
 }
 
 /// Learns from `shots` random pictures of each folder and tests on the others. `only_good`: no bad one is learnt from.
 ///
 /// # Errors
-/// A folder cannot be read or holds too few pictures, one of them cannot be read, or the network fails.
+/// A folder cannot be read or holds too few pictures, or the network fails.
 pub fn evaluate(
     extractor: &Extractor,
     good: &Path,
@@ -37,32 +39,41 @@ pub fn evaluate(
     only_good: bool,
     seed: u64,
 ) -> anyhow::Result<Evaluation> {
-    let mut random = Random::new(seed);
-    let mut deal = |folder: &Path, shots: usize| -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-        let mut files = pictures_in(folder)?;
-        let count = files.len();
-        ensure!(count > shots, "{} has {count} pictures: to learn from {shots}, more are needed", folder.display());
-        random.shuffle(&mut files);
-        let rest = files.split_off(shots);
-        Ok((files, rest))
-    };
-    let (good_shots, good_rest) = deal(good, shots)?;
-    let (bad_shots, bad_rest) = deal(bad, if only_good { 0 } else { shots })?;
-    let read = |files: &[PathBuf]| files.iter().map(|file| picture::read(file)).collect::<anyhow::Result<Vec<_>>>();
-    let lessons = Lessons { good: read(&good_shots)?, bad: read(&bad_shots)? };
-    let judge = Judge::learn(extractor, &lessons, seed)?;
+    let mut unreadable = vec![];
     let mut spent = 0.0;
-    let mut score = |files: &[PathBuf]| -> anyhow::Result<Vec<f64>> {
-        let mut scores = vec![];
-        for file in files {
-            let picture = [picture::read(file)?];
-            let begun = Instant::now();
-            scores.extend(extractor.features(&picture)?.iter().map(|features| judge.score(features)));
-            spent += begun.elapsed().as_secs_f64();
+    let mut look = |folder: &Path| -> anyhow::Result<Vec<(PathBuf, Vec<f32>)>> {
+        let mut seen = vec![];
+        for file in pictures_in(folder)? {
+            match picture::read(&file) {
+                Ok(picture) => {
+                    let begun = Instant::now();
+                    seen.extend(extractor.features(&[picture])?.pop().map(|features| (file, features)));
+                    spent += begun.elapsed().as_secs_f64();
+                }
+                Err(error) => unreadable.push(format!("{error:#}")),
+            }
         }
-        Ok(scores)
+        Ok(seen)
     };
-    let (good_scores, bad_scores) = (score(&good_rest)?, score(&bad_rest)?);
+    let (mut good_pictures, mut bad_pictures) = (look(good)?, look(bad)?);
+    let mut random = Random::new(seed);
+    let mut deal = |folder: &Path, pictures: &mut Vec<(PathBuf, Vec<f32>)>, shots: usize| {
+        let count = pictures.len();
+        ensure!(count > shots, "{} has {count} pictures: to learn from {shots}, more are needed", folder.display());
+        random.shuffle(pictures);
+        pictures.drain(..shots).map(|(file, _)| picture::read(&file)).collect::<anyhow::Result<Vec<_>>>()
+    };
+    let lessons = Lessons {
+        good: deal(good, &mut good_pictures, shots)?,
+        bad: deal(bad, &mut bad_pictures, if only_good { 0 } else { shots })?,
+    };
+    let judge = Judge::learn(extractor, &lessons, seed)?;
+    let score = |pictures: &[(PathBuf, Vec<f32>)]| -> Vec<f64> {
+        pictures.iter().map(|(_, features)| judge.score(features)).collect()
+    };
+    let (good_scores, bad_scores) = (score(&good_pictures), score(&bad_pictures));
+    let (learnt, tested) = (judge.shown(), (good_scores.len(), bad_scores.len()));
+    let seen = learnt.0 + learnt.1 + tested.0 + tested.1;
     let share = |scores: &[f64], bad: bool| {
         scores.iter().filter(|score| (**score >= 0.5) == bad).count() as f64 / scores.len() as f64
     };
@@ -70,9 +81,10 @@ pub fn evaluate(
         auc: area_under_curve(&good_scores, &bad_scores),
         balanced_accuracy: (share(&good_scores, false) + share(&bad_scores, true)) / 2.0,
         false_alarms_per_hour: 3600.0 * share(&good_scores, true),
-        ms_per_frame: 1000.0 * spent / (good_scores.len() + bad_scores.len()) as f64,
-        learnt: (good_shots.len(), bad_shots.len()),
-        tested: (good_rest.len(), bad_rest.len()),
+        ms_per_frame: 1000.0 * spent / seen as f64,
+        learnt,
+        tested,
+        unreadable,
     })
 }
 
@@ -84,10 +96,10 @@ pub fn pictures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     let is_picture = |path: &PathBuf| {
         let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
-        ending.is_some_and(|ending| ["jpg", "jpeg", "png"].iter().any(|known| ending == *known))
+        ending.is_some_and(|ending| ["jpg", "jpeg", "png", "webp", "bmp"].iter().any(|known| ending == *known))
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_picture).collect();
-    ensure!(!files.is_empty(), "{} holds no picture that ends in .jpg, .jpeg or .png", folder.display());
+    ensure!(!files.is_empty(), "{} holds no picture that ends in .jpg, .jpeg, .png, .webp or .bmp", folder.display());
     files.sort();
     Ok(files)
 }
