@@ -33,9 +33,9 @@ impl Floors {
     }
     /// Follows an edit, if a tick logs one.
     pub fn follow(&mut self, tick: &Tick) {
-        let batches = tick.batches.iter().filter(|batch| batch.stream == COUNTING);
-        let since: HashMap<String, u64> = batches.flat_map(|batch| read(&batch.rows)).collect();
-        if tick.batches.iter().any(|batch| batch.stream == COUNTING) {
+        let mut batches = tick.batches.iter().filter(|batch| batch.stream == COUNTING).peekable();
+        if batches.peek().is_some() {
+            let since = batches.flat_map(|batch| read(&batch.rows)).collect();
             self.rise(&since, tick.time);
         }
     }

@@ -107,7 +107,7 @@ impl Judge {
         ensure!(lessons.bad.len() != 1, "two bad pictures are needed at least, or none");
         ensure!(
             lessons.good.len() <= MOST && lessons.bad.len() <= MOST,
-            "more than {MOST} pictures of a kind are no help: choose those that differ most"
+            "at most {MOST} pictures of a kind can be learnt from: choose those that differ most"
         );
         let mut random = Random::new(seed);
         let mut samples = vec![];
@@ -211,7 +211,7 @@ impl Judge {
     }
 
     /// # Errors
-    /// A number is not finite.
+    /// Never: texts and numbers can be written.
     pub fn to_json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string(self)?)
     }
@@ -231,7 +231,8 @@ fn views(picture: &RgbImage) -> Vec<RgbImage> {
 }
 
 /// A linear judge by kernel ridge regression (Saunders, Gammerman and Vovk, ICML 1998) on +1 and −1, both sides weighing the
-/// same, and of the bad ones those that were shown as much as those that were painted: weights, bias, and for each sample what a judge would say who has not seen its picture.
+/// same, and of the bad ones those that were shown as much as those that were painted: weights, bias, and for each sample
+/// what a judge would say who has not seen its picture.
 fn separate(samples: &[Sample]) -> anyhow::Result<(Vec<f32>, f64, Vec<f64>)> {
     let n = samples.len();
     let count = |kind: Kind| samples.iter().filter(|s| s.kind == kind).count();

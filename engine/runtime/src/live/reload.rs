@@ -75,7 +75,8 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     (Arc::new(graph), outlets)
 }
 
-/// Tells graphs apart, whether or not a record of `system.errors` is kept. Another build may give another text to the same graph; then sinks are told some things again.
+/// Tells graphs apart, whether or not a record of `system.errors` is kept. Another build may give another text to the same
+/// graph; then sinks are told some things again.
 pub(crate) fn fingerprint(graph: &Graph) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
     let mut graph = graph.clone();
