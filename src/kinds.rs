@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// The kinds of sources and sinks.
 pub fn all() -> Kinds {
-    Kinds { sources: jarvis_sources::kinds(), sinks: jarvis_sinks::kinds() }
+    Kinds { sources: jarvis_sources::kinds(), operators: jarvis_operators::kinds(), sinks: jarvis_sinks::kinds() }
 }
 
 /// What `sql:` takes, as the schemas of the other kinds say it for theirs.

@@ -91,7 +91,8 @@ fn paths() -> Paths {
 
 fn build(text: &str) -> Result<Project, Diagnostics> {
     let path = Path::new(".").join("pipelines/edited.yaml");
-    let kinds = Kinds { sources: jarvis_sources::kinds(), sinks: jarvis_sinks::kinds() };
+    let kinds =
+        Kinds { sources: jarvis_sources::kinds(), operators: jarvis_operators::kinds(), sinks: jarvis_sinks::kinds() };
     let pipeline = parse_pipeline(SourceText::new(path, text), &|_| None)?;
     Project::build(vec![pipeline, FACILITY.clone()], &paths(), &kinds)
 }

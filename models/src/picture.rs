@@ -21,7 +21,15 @@ const MOST_BYTES: u64 = 1 << 30;
 /// It cannot be read, is no picture, or is too large.
 pub fn read(path: &Path) -> anyhow::Result<RgbImage> {
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let picture = decode(&bytes).with_context(|| format!("{} is no picture that can be read", path.display()))?;
+    useful(&bytes).with_context(|| format!("{} is no picture that can be read", path.display()))
+}
+
+/// The picture that such a file holds, made smaller in the same way.
+///
+/// # Errors
+/// The bytes are none of such a file, or its picture is too large.
+pub fn useful(bytes: &[u8]) -> anyhow::Result<RgbImage> {
+    let picture = decode(bytes)?;
     let largest = picture.width().max(picture.height());
     if largest <= USEFUL {
         return Ok(picture);

@@ -1,2 +1,12 @@
-//! Domain operators, one file each: print failure, permission, routing and the like will stand here. There is none yet;
-//! views are written in SQL, which `engine/plan` lowers.
+//! Operators other than SQL, one file each: what asks a model, and what follows events in their order.
+
+mod command;
+mod infer;
+mod print_failure;
+
+use jarvis_runtime::kinds::OperatorKind;
+
+/// All kinds of this crate.
+pub fn kinds() -> Vec<Box<dyn OperatorKind>> {
+    vec![Box::new(command::Command), Box::new(infer::Infer), Box::new(print_failure::PrintFailure)]
+}

@@ -6,6 +6,7 @@
 
 mod console;
 mod file;
+mod frames;
 mod lineage;
 mod mqtt;
 mod payload;
@@ -17,11 +18,18 @@ use jarvis_runtime::kinds::SinkKind;
 
 pub use console::ConsoleOptions;
 pub use file::FileOptions;
+pub use frames::FramesOptions;
 pub use lineage::{LineageOptions, errors};
 pub use mqtt::MqttOptions;
 pub use recorded::recorded;
 
 /// All kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn SinkKind>> {
-    vec![Box::new(console::Console), Box::new(file::File), Box::new(mqtt::Mqtt), Box::new(lineage::Lineage)]
+    vec![
+        Box::new(console::Console),
+        Box::new(file::File),
+        Box::new(frames::FramesSink),
+        Box::new(mqtt::Mqtt),
+        Box::new(lineage::Lineage),
+    ]
 }

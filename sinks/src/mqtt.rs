@@ -4,10 +4,12 @@ mod connect;
 mod driver;
 mod link;
 
+use crate::frames;
 use crate::telling::Telling;
 use arrow::datatypes::DataType;
 use connect::Broker;
 use driver::{MqttDriver, Sending};
+use jarvis_cameras::Frames;
 use jarvis_runtime::kinds::{PlanContext, SinkKind, SinkPlan, StreamSpec};
 use jarvis_runtime::mqtt_settings::{BrokerOptions, TlsOptions, broker_settings};
 use jarvis_runtime::publish::{As, Publish};
@@ -47,6 +49,9 @@ pub struct MqttOptions {
     /// 1 (at least once) or 0 (at most once).
     #[serde(default)]
     pub qos: Option<Spanned<u8>>,
+    /// Instead of the row, send the picture (JPEG) whose hash stands in this column; of a list the first one.
+    #[serde(default)]
+    pub picture: Option<Spanned<String>>,
     /// Whether the broker keeps the last message of each topic; `true` for state if left out.
     #[serde(default)]
     pub retain: Option<bool>,
@@ -88,13 +93,16 @@ impl SinkKind for Mqtt {
         let publish =
             publish.zip(topic.as_ref()).and_then(|(publish, topic)| findings.keep(read.identified(publish, topic)));
         let broker = findings.keep(read.broker(stream, options, context));
+        let picture = read.picture.as_ref().and_then(|column| findings.keep(frames::column(column, stream)));
         let (Some(publish), Some(topic), Some(qos), Some(broker), true) =
             (publish, topic, qos, broker, findings.is_empty())
         else {
             return Err(findings);
         };
         let retain = read.retain.unwrap_or(publish.mode == As::State);
-        let sending = Sending { topic, retain, qos, broker };
+        let folder = context.data.as_ref().map(|data| data.join(jarvis_cameras::FOLDER));
+        let picture = picture.map(|column| (column, Frames::shared(folder.as_deref())));
+        let sending = Sending { topic, retain, qos, broker, picture };
         let driver = MqttDriver::new(publish.clone(), stream, sending)
             .map_err(|error| Diagnostic::error("unsupported_type", error.to_string()).at(options.span()))?;
         Ok(SinkPlan { publish, driver: Box::new(driver) })

@@ -7,10 +7,12 @@
 //! | `GET /streams` | every stream with its columns and counts, JSON |
 //! | `GET /sizes` | rows and bytes held per operator, JSON |
 //! | `GET /tap/PIPELINE.STREAM` | JSON lines: the rows now, then every change; with `?once=true` just the rows now |
+//! | `GET /frames/HASH.jpg` | the camera picture of that hash, JPEG |
 //! | `POST /sql` | the query in the body over views and lineage: Arrow IPC, or JSON lines if `Accept` asks for JSON |
 //!
 //! There is no password, so it belongs on loopback; requests that a web page of somebody else may have caused are refused.
 
+mod frames;
 mod guard;
 mod sql;
 mod status;
@@ -158,6 +160,7 @@ fn router(instance: Instance, hosts: Hosts) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/streams", get(status::streams))
         .route("/sizes", get(status::sizes))
+        .route("/frames/{name}", get(frames::frame))
         .route("/tap/{stream}", get(tap::tap))
         .route("/sql", post(sql::sql))
         .layer(axum::middleware::from_fn(move |request, next| guard::only(hosts, request, next)))

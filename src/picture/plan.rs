@@ -117,6 +117,10 @@ fn detail(graph: &Graph, node: &Node) -> String {
             let count = t.fetch.map_or_else(|| "all".to_owned(), |n| format!("first {n}"));
             format!("{count} by {order} per [{}]", names(t.input, &t.partition))
         }
+        Op::Ordered(o) => {
+            let keys: Vec<usize> = (0..o.keys).collect();
+            format!("events in their order, by {}", names(o.input, &keys))
+        }
         Op::Session(s) => format!(
             "gap {} of {}",
             jarvis_spec::duration::format(std::time::Duration::from_micros(s.gap)),

@@ -4,6 +4,7 @@ use crate::ops::aggregate::{self, PartialStream, aggregate};
 use crate::ops::edge::Edge;
 use crate::ops::joined::{self, Arrangement, JoinShape, Wanted};
 use crate::ops::map::{Map, map};
+use crate::ops::ordered::ordered;
 use crate::ops::session::session;
 use crate::ops::temporal::{Temporal, temporal};
 use crate::ops::topk::{rank_order, topk};
@@ -130,6 +131,10 @@ impl<'g, 's> Rendered<'g, 's> {
                 aggregate(partials, self.clock.clone(), &name, layout, shared)
             }
             Op::TopK(t) => topk(self.columns(t.input), &name, node, t, self.graph.schema(t.input), shared),
+            Op::Ordered(o) => {
+                let (input, clock) = (self.columns(o.input), self.clock.clone());
+                ordered(input, clock, &name, node, o, self.graph.schema(o.input), shared)
+            }
             Op::Session(s) => session(self.columns(s.input), &name, node, s, self.graph.schema(s.input), shared),
         })
     }

@@ -1,5 +1,9 @@
 //! Pipelines to a graph: which streams there are, in which order views are planned, what the sinks read.
 
+mod operator;
+
+pub use operator::{Operators, Picked, Planned, Reading, SqlOnly};
+
 use crate::functions::TIMESTAMP;
 use crate::graph::*;
 use crate::lower::{Lowering, Retire, StreamInfo, session_schema};
@@ -13,7 +17,7 @@ use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
-use jarvis_spec::{Diagnostic, Diagnostics, OnError, Operator, Pipeline, Retain, Sink, Source};
+use jarvis_spec::{Diagnostic, Diagnostics, OnError, Operator, Pipeline, Retain, Sink, Source, Spanned};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -36,6 +40,8 @@ pub struct Compiled {
     pub sinks: BTreeMap<String, NodeId>,
     /// `pipeline.sink` → the stream it names, in full.
     pub sink_streams: BTreeMap<String, String>,
+    /// Operators that ask, each with the stream of its questions; the node of the questions is in `sinks`.
+    pub questions: Vec<(String, String)>,
     /// What is probably not meant.
     pub warnings: Diagnostics,
 }
@@ -77,8 +83,14 @@ fn settled(graph: &mut Graph, info: &StreamInfo, name: &str) -> NodeId {
 /// # Errors
 /// All findings: streams that do not exist, cycles, missing retention, SQL that does not plan or cannot be kept up to
 /// date.
-pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> Result<Compiled, Diagnostics> {
+pub fn compile(
+    pipelines: &[Pipeline],
+    infos: &HashMap<String, SourceInfo>,
+    kinds: &mut dyn Operators,
+) -> Result<Compiled, Diagnostics> {
     let mut compiler = Compiler {
+        kinds,
+        questions: vec![],
         graph: Graph::default(),
         infos: HashMap::new(),
         tables: Streams::new(),
@@ -96,6 +108,7 @@ pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> R
         streams: compiler.infos.into_iter().collect(),
         sinks: BTreeMap::new(),
         sink_streams: BTreeMap::new(),
+        questions: compiler.questions,
         warnings: Diagnostics::default(),
     };
     for (name, info) in &compiled.streams {
@@ -108,6 +121,7 @@ pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> R
             }
         }
     }
+    compiled.ask();
     check_encodable(&compiled.graph, &mut compiler.found, pipelines);
     compiler.found.sort();
     if compiler.found.has_errors() {
@@ -117,7 +131,9 @@ pub fn compile(pipelines: &[Pipeline], infos: &HashMap<String, SourceInfo>) -> R
     Ok(compiled)
 }
 
-struct Compiler {
+struct Compiler<'k> {
+    kinds: &'k mut dyn Operators,
+    questions: Vec<(String, String)>,
     graph: Graph,
     infos: HashMap<String, StreamInfo>,
     tables: Streams,
@@ -129,12 +145,18 @@ struct View<'a> {
     pipeline: &'a Pipeline,
     operator: &'a Operator,
     name: String,
-    statement: Statement,
-    sessions: Vec<SessionCall>,
+    /// `None`: it is of another kind than `sql`.
+    query: Option<(Statement, Vec<SessionCall>)>,
     reads: Vec<String>,
 }
 
-impl Compiler {
+impl View<'_> {
+    fn sessions(&self) -> &[SessionCall] {
+        self.query.as_ref().map_or(&[], |(_, sessions)| sessions)
+    }
+}
+
+impl Compiler<'_> {
     fn errors_input(&mut self) {
         let schema = errors_schema();
         self.graph.inputs.push(Input {
@@ -268,8 +290,12 @@ impl Compiler {
                 failed.push(view.name);
                 continue;
             }
-            if let Err(d) = self.plan_view(&view) {
-                self.found.push(d);
+            let planned = match view.query {
+                Some(_) => self.plan_view(&view).map_err(Diagnostics::from),
+                None => self.plan_operator(&view),
+            };
+            if let Err(found) = planned {
+                self.found.extend(found);
                 failed.push(view.name);
             }
         }
@@ -286,17 +312,26 @@ impl Compiler {
 
     fn view<'a>(&self, pipeline: &'a Pipeline, operator: &'a Operator) -> Result<View<'a>, Diagnostic> {
         let name = format!("{}.{}", pipeline.name.value, operator.name.value);
+        if operator.kind.value != "sql" {
+            let own = &pipeline.name.value;
+            let full = |from: &Spanned<String>| match from.value.contains('.') {
+                true => from.value.clone(),
+                false => format!("{own}.{}", from.value),
+            };
+            let reads = operator.from.iter().map(full).collect();
+            return Ok(View { pipeline, operator, name, query: None, reads });
+        }
+        if let Some(retain) = &operator.retain {
+            let help = "remove `retain`: rows of a view count as long as those they rest on";
+            return Err(Diagnostic::error("wrong_key", "a view of SQL keeps nothing of its own")
+                .at(&retain.span)
+                .help(help));
+        }
         let Some(sql) = operator.options.as_str() else {
             return Err(Diagnostic::error("wrong_type", "sql takes the text of a query")
                 .at(operator.options.span())
                 .help("write `sql: |` and the query below it"));
         };
-        if operator.kind.value != "sql" {
-            let message = format!("there is no kind of operator called {}", operator.kind.value);
-            return Err(Diagnostic::error("unknown_kind", message)
-                .at(&operator.kind.span)
-                .help("kinds of operators: sql"));
-        }
         let state = self.tables.session(&pipeline.name.value);
         let parsed = parse(&state, sql).and_then(|(statement, sessions)| {
             unsupported::check_statement(&statement, sql)?;
@@ -311,7 +346,7 @@ impl Compiler {
             Ok((statement, sessions, reads))
         });
         let (statement, sessions, reads) = parsed.map_err(|e| diagnose(&e, &operator.options))?;
-        Ok(View { pipeline, operator, name, statement, sessions, reads })
+        Ok(View { pipeline, operator, name, query: Some((statement, sessions)), reads })
     }
 
     fn plan_view(&mut self, view: &View<'_>) -> Result<(), Diagnostic> {
@@ -322,7 +357,7 @@ impl Compiler {
         let mut lowering = Lowering::new(
             &mut self.graph,
             &self.infos,
-            &view.sessions,
+            view.sessions(),
             pipeline,
             view.name.clone(),
             view.operator.on_error,
@@ -359,7 +394,7 @@ impl Compiler {
     }
 
     fn logical(&self, view: &View<'_>) -> DfResult<LogicalPlan> {
-        for call in &view.sessions {
+        for call in view.sessions() {
             let full = if call.stream.contains('.') {
                 call.stream.clone()
             } else {
@@ -370,13 +405,26 @@ impl Compiler {
             }
         }
         let state = self.tables.session(&view.pipeline.name.value);
-        let plan = futures::executor::block_on(state.statement_to_plan(view.statement.clone()))?;
+        let Some((statement, _)) = &view.query else {
+            return Err(DataFusionError::Internal(format!("{} is no query", view.name)));
+        };
+        let plan = futures::executor::block_on(state.statement_to_plan(statement.clone()))?;
         unsupported::check_plan(&plan)?;
         state.optimize(&plan)
     }
 }
 
 impl Compiled {
+    /// What operators ask about is read like what a sink is given.
+    fn ask(&mut self) {
+        for (name, stream) in &self.questions {
+            let Some(info) = self.streams.get(stream).cloned() else { continue };
+            let node = settled(&mut self.graph, &info, stream);
+            self.sinks.insert(name.clone(), node);
+            self.sink_streams.insert(name.clone(), stream.clone());
+        }
+    }
+
     fn sink(&mut self, pipeline: &Pipeline, sink: &Sink) -> Result<(), Diagnostic> {
         let own = &pipeline.name.value;
         let from = &sink.from.value;

@@ -3,6 +3,7 @@
 //! Every edge carries a *collection*: rows of one Arrow schema with a time and a weight. Columns are named by
 //! position; expressions are DataFusion [`PhysicalExpr`]s over the columns of a node's input.
 
+use crate::machine::Machine;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 use jarvis_spec::OnError;
@@ -93,6 +94,8 @@ pub enum Op {
     TopK(TopK),
     /// Gives rows that lie close together in time the window they share.
     Session(Session),
+    /// A state machine per key.
+    Ordered(Ordered),
 }
 
 /// Which side an output column of a join comes from.
@@ -208,6 +211,17 @@ pub struct Session {
     pub gap: u64,
 }
 
+/// A state machine per key, fed with events in their order: by tick, then by the bytes of the row.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// Its first columns are the key; then comes the number of the stream that an event is of, as `Int32`.
+    pub input: NodeId,
+    pub keys: usize,
+    /// Where the columns of each stream stand.
+    pub streams: Vec<std::ops::Range<usize>>,
+    pub machine: Arc<dyn Machine>,
+}
+
 /// A stream that something outside the graph reads.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -236,10 +250,11 @@ impl Graph {
             Op::Aggregate(a) => vec![a.input],
             Op::TopK(t) => vec![t.input],
             Op::Session(s) => vec![s.input],
+            Op::Ordered(o) => vec![o.input],
         }
     }
-    /// How long after its event time a row of an input may still count in a group that leaves as a whole, µs; 0 if
-    /// there is none. Other steps forget a row when its retention is over.
+    /// How long after its event time a row of an input may still count in a group that leaves as a whole or in a state
+    /// machine, µs; 0 if there is none. Other steps forget a row when its retention is over.
     pub fn lasts(&self, input: usize) -> u64 {
         let mut rests = vec![false; self.nodes.len()];
         let mut longest = 0;
@@ -248,8 +263,10 @@ impl Graph {
                 Op::Input(index) => *index == input,
                 _ => self.upstream(node).into_iter().any(|u| rests[u]),
             };
-            if let (true, Op::Aggregate(a)) = (rests[node], &self.nodes[node].op) {
-                longest = longest.max(a.lasts);
+            match &self.nodes[node].op {
+                Op::Aggregate(a) if rests[node] => longest = longest.max(a.lasts),
+                Op::Ordered(o) if rests[node] => longest = longest.max(o.machine.lasts().as_micros() as u64),
+                _ => {}
             }
         }
         longest

@@ -4,6 +4,7 @@ pub mod compile;
 pub mod functions;
 pub mod graph;
 pub mod lower;
+pub mod machine;
 pub mod now;
 mod panes;
 pub mod refusal;
@@ -12,5 +13,6 @@ pub mod simplify;
 pub mod table_functions;
 mod unsupported;
 
-pub use compile::{Compiled, SourceInfo, compile};
+pub use compile::{Compiled, Operators, Picked, Planned, Reading, SourceInfo, SqlOnly, compile};
 pub use graph::*;
+pub use machine::{Event, Machine, State};

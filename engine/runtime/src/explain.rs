@@ -15,14 +15,14 @@ use crate::project::Project;
 use crate::replay::Decision;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Int32Type, Schema, SchemaRef};
 use jarvis_dataflow::Delta;
 use jarvis_dataflow::columns::{Codec, canonical};
 use jarvis_dataflow::ops::map::evaluate;
 use jarvis_dataflow::ops::unnest::explode;
 use jarvis_dataflow::row::Row;
 use jarvis_log::Tick;
-use jarvis_plan::{Expression, Graph, JoinColumn, NodeId, Op, Output};
+use jarvis_plan::{Expression, Graph, JoinColumn, NodeId, Op, Ordered, Output};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -218,6 +218,7 @@ impl Moment {
                 let columns = all(self.graph.schema(t.input).fields().len());
                 from(t.input, self.matching(t.input, &columns, &target, &columns)?)
             }
+            Op::Ordered(o) => from(o.input, self.followed(o, &target)?),
             Op::Session(s) => {
                 let columns = all(self.graph.schema(s.input).fields().len());
                 from(s.input, self.matching(s.input, &columns, &target, &columns)?)
@@ -278,6 +279,23 @@ impl Moment {
             }
         };
         Ok((0..found.len()).filter(|r| found[*r]).collect())
+    }
+
+    /// The events that a row of a state machine rests on, as the machine says.
+    fn followed(&self, ordered: &Ordered, target: &RecordBatch) -> anyhow::Result<Vec<usize>> {
+        let keys: Vec<usize> = (0..ordered.keys).collect();
+        let own = self.matching(ordered.input, &keys, target, &keys)?;
+        let events = &self.content[&ordered.input];
+        let stream = events.column(ordered.keys).as_primitive::<Int32Type>();
+        let mut found = vec![];
+        for (number, columns) in ordered.streams.iter().enumerate() {
+            let rows: Vec<usize> = own.iter().copied().filter(|r| stream.value(*r) as usize == number).collect();
+            let places: UInt64Array = rows.iter().map(|row| *row as u64).collect();
+            let read = take_record_batch(&events.project(&columns.clone().collect::<Vec<_>>())?, &places)?;
+            let rests = ordered.machine.rests_on(target, number, &read);
+            found.extend(rests.into_iter().filter_map(|row| rows.get(row).copied()));
+        }
+        Ok(found)
     }
 
     fn unnested(&self, input: NodeId, column: usize, target: &RecordBatch) -> anyhow::Result<Vec<usize>> {

@@ -1,14 +1,16 @@
-//! What a kind of source or sink must say about itself: its name, its options, how to plan and how to run.
+//! What a kind of source, operator or sink must say about itself: its name, its options, how to plan and how to run.
 //!
 //! A kind is one file. `plan` may fail with diagnostics; what it returns may only run. Kinds are handed to the
 //! engine in an explicit [`Kinds`] list: no link-time magic.
 
 use crate::arrival::{Arrival, Decoded, Note};
+use crate::asking::Asker;
 use crate::closed::ClosedBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
-use jarvis_spec::{Diagnostics, Node};
+use jarvis_plan::{Machine, Picked};
+use jarvis_spec::{Diagnostics, Node, Operator};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -143,6 +145,28 @@ impl Feed {
     }
 }
 
+/// A kind of operator other than `sql`.
+pub trait OperatorKind: Send + Sync {
+    /// The key in the YAML: `infer`.
+    fn name(&self) -> &'static str;
+    fn options(&self) -> schemars::Schema;
+    /// Reads the options of an operator over the streams of its `from`, in that order; starts nothing.
+    fn plan(
+        &self,
+        operator: &Operator,
+        from: &[StreamSpec],
+        context: &PlanContext,
+    ) -> Result<OperatorPlan, Diagnostics>;
+}
+
+/// What an operator does.
+pub enum OperatorPlan {
+    /// It follows events inside the graph; of each stream it reads these columns.
+    Machine { machine: Arc<dyn Machine>, reads: Vec<Picked> },
+    /// It asks something outside about each row that appears; an answer has the columns of its question, and these.
+    Asks { adds: Vec<Field>, asker: Box<dyn Asker> },
+}
+
 /// A kind of sink.
 pub trait SinkKind: Send + Sync {
     fn name(&self) -> &'static str;
@@ -210,12 +234,16 @@ pub trait SinkDriver: Send {
 #[derive(Default)]
 pub struct Kinds {
     pub sources: Vec<Box<dyn SourceKind>>,
+    pub operators: Vec<Box<dyn OperatorKind>>,
     pub sinks: Vec<Box<dyn SinkKind>>,
 }
 
 impl Kinds {
     pub fn source(&self, name: &str) -> Option<&dyn SourceKind> {
         self.sources.iter().find(|k| k.name() == name).map(|k| &**k)
+    }
+    pub fn operator(&self, name: &str) -> Option<&dyn OperatorKind> {
+        self.operators.iter().find(|k| k.name() == name).map(|k| &**k)
     }
     pub fn sink(&self, name: &str) -> Option<&dyn SinkKind> {
         self.sinks.iter().find(|k| k.name() == name).map(|k| &**k)

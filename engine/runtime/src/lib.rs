@@ -2,6 +2,7 @@
 
 mod again;
 pub mod arrival;
+pub mod asking;
 pub mod batch;
 pub mod closed;
 pub mod cluster;
@@ -18,6 +19,7 @@ pub mod project;
 pub mod publish;
 pub mod replay;
 pub mod rerun;
+pub mod roster;
 pub mod topic;
 pub mod versions;
 

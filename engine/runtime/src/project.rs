@@ -1,10 +1,13 @@
 //! From files to something that can run: pipelines are read, sources and sinks are planned by their kinds, views are
 //! compiled together.
 
+mod operators;
+
 use crate::kinds::{Kinds, PlanContext, SinkPlan, SourcePlan, StreamSpec};
 use crate::versions::Version;
 use jarvis_plan::{Compiled, SourceInfo, compile};
 use jarvis_spec::{Diagnostic, Diagnostics, Pipeline, Sink, Source, SourceText};
+use operators::PlannedOperators;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +46,8 @@ pub struct PlannedSink {
     pub plan: SinkPlan,
     /// The columns it is given.
     pub spec: StreamSpec,
+    /// Its answers come by the source of the same name: neither goes without the other.
+    pub asks: bool,
 }
 
 /// The files that the paths name, in order.
@@ -197,7 +202,8 @@ impl Project {
                 }
             }
         }
-        let compiled = match compile(&pipelines, &infos) {
+        let mut operators = PlannedOperators::new(paths, kinds);
+        let compiled = match compile(&pipelines, &infos, &mut operators) {
             Ok(compiled) => Some(compiled),
             Err(d) => {
                 found.extend(d);
@@ -205,6 +211,15 @@ impl Project {
             }
         };
         let mut sinks = vec![];
+        if let Some(compiled) = &compiled {
+            match operators.ends(compiled) {
+                Ok(ends) => ends.into_iter().for_each(|(sink, source)| {
+                    sinks.push(sink);
+                    sources.push(source);
+                }),
+                Err(d) => found.extend(d),
+            }
+        }
         for pipeline in &pipelines {
             let context = context(pipeline, paths);
             for sink in &pipeline.sinks {
@@ -324,5 +339,5 @@ fn plan_sink(
         lateness: None,
     };
     let plan = kind.plan(&spec, &sink.options, context)?;
-    Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec }))
+    Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec, asks: false }))
 }

@@ -157,7 +157,11 @@ fn project(nonsense: &Nonsense, told: &Told, step: &str, count: &str) -> Project
          sinks:\n  s: {{ from: faults, told: {{}} }}\n"
     );
     let pipeline = parse_pipeline(SourceText::new("p.yaml", yaml), &|_| None).expect("a pipeline");
-    let kinds = Kinds { sources: vec![Box::new(nonsense.clone())], sinks: vec![Box::new(SinkOf(told.clone()))] };
+    let kinds = Kinds {
+        sources: vec![Box::new(nonsense.clone())],
+        operators: vec![],
+        sinks: vec![Box::new(SinkOf(told.clone()))],
+    };
     Project::build(vec![pipeline], &Paths::default(), &kinds).expect("a project")
 }
 

@@ -142,7 +142,7 @@ fn project(source: &str, sink: &str) -> Project {
          sinks:\n  s: {{ from: o, test: {sink} }}\n"
     );
     let pipeline = parse_pipeline(SourceText::new("p.yaml", yaml), &|_| None).expect("a pipeline");
-    let kinds = Kinds { sources: vec![Box::new(Test)], sinks: vec![Box::new(Test)] };
+    let kinds = Kinds { sources: vec![Box::new(Test)], operators: vec![], sinks: vec![Box::new(Test)] };
     Project::build(vec![pipeline], &Paths::default(), &kinds).expect("a project")
 }
 

@@ -63,6 +63,8 @@ fn source_keys() -> Value {
 fn operator_keys() -> Value {
     json!({
         "from": one_or_more("The streams it reads; sql names them in the query.", &json!({ "type": "string", "pattern": STREAM })),
+        "retain": { "description": "How long an answer counts, of an operator that asks something outside: a duration, or forever.", "anyOf": [{ "const": "forever" }, duration("")] },
+        "history": { "description": "How long its answers are kept in the lineage of a run with --data: a duration, or forever (default: as the run's --history says).", "anyOf": [{ "const": "forever" }, duration("")] },
         "on_error": { "description": "What happens to a row that cannot be computed: route it to system.errors (default), drop it, or fail.", "enum": ["route", "drop", "fail"] },
     })
 }
@@ -97,7 +99,7 @@ fn test() -> Value {
                 "items": { "type": "object", "additionalProperties": { "type": "object" } },
             },
             "restart": restart,
-            "answers": { "description": "Recorded answers of models and services by name.", "type": "object" },
+            "answers": { "description": "What operators that ask are answered, by name: one answer for every question, or a list of { to: columns of the question, answer: columns, after: 10ms } of which the first that fits counts.", "type": "object", "additionalProperties": { "type": ["object", "array"] } },
         },
         "required": ["name"],
         "additionalProperties": false,

@@ -55,6 +55,10 @@ pub struct Operator {
     /// `from:` of domain operators; `sql` names its streams in the query.
     pub from: Vec<Spanned<String>>,
     pub on_error: OnError,
+    /// How long an answer counts, of an operator that asks something outside.
+    pub retain: Option<Spanned<Retain>>,
+    /// How long its answers are kept in the lineage; `None`: as the run says.
+    pub history: Option<Spanned<Retain>>,
 }
 
 /// What happens to a row that a step cannot compute.

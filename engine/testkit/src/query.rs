@@ -7,7 +7,7 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use jarvis_plan::{Compiled, SourceInfo, compile};
+use jarvis_plan::{Compiled, SourceInfo, SqlOnly, compile};
 use jarvis_spec::{Diagnostics, SourceText, parse_pipeline};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Query {
             schemas.push(schema.clone());
             infos.insert(format!("{PIPELINE}.{}", table.name), SourceInfo { schema, append_only: table.append_only });
         }
-        let mut compiled = compile(&[pipeline], &infos)?;
+        let mut compiled = compile(&[pipeline], &infos, &mut SqlOnly)?;
         compiled.read(VIEW);
         let place = |t: &Table| compiled.graph.inputs.iter().position(|i| i.name == format!("{PIPELINE}.{}", t.name));
         let inputs = tables.iter().filter_map(place).collect();

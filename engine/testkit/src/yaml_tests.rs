@@ -11,10 +11,12 @@
 //! * `never` patterns are held against every row that appears in a stream.
 //! * A stream that is not given has no rows, also where it is a table of the facility: a test does not depend on whose
 //!   facility it runs in. Rows of the facility may leave columns out; they are null then.
+//! * What an operator asks is answered by `answers:`; where there are none, by rows given to it, or not at all.
 //! * What a step could not compute enters `system.errors` 10 ms later, as in a run; what could not be decoded, at once.
 //!
 //! Every test runs in the [`Variant`]s, which must agree with the first one.
 
+mod answers;
 mod bless;
 mod expectation;
 mod given;
@@ -29,6 +31,7 @@ pub use report::{Failure, TestReport, TestResult, Variant};
 
 use crate::driver::Driver;
 use crate::history::BASE;
+use answers::Answers;
 use expectation::Wanted;
 use given::Given;
 use jarvis_plan::{Compiled, Graph};
@@ -78,6 +81,8 @@ struct Bench<'p> {
     /// `pipeline.stream` or `pipeline.sink` → position in the graph's outputs.
     streams: HashMap<String, usize>,
     sinks: HashMap<String, usize>,
+    /// Operators that ask → position of their questions.
+    questions: HashMap<String, usize>,
     drivers: BTreeMap<usize, Driver>,
 }
 
@@ -109,25 +114,30 @@ impl<'p> Bench<'p> {
                 }
             }
         }
-        Bench { project, pipeline, graph: Arc::new(compiled.graph), streams, sinks, drivers: BTreeMap::new() }
+        let asking = project.sinks.iter().filter(|sink| sink.asks);
+        let questions = asking.filter_map(|sink| Some((sink.name.clone(), compiled.read_sink(&sink.name)?))).collect();
+        let graph = Arc::new(compiled.graph);
+        Bench { project, pipeline, graph, streams, sinks, questions, drivers: BTreeMap::new() }
+    }
+
+    /// What a test gives, how it answers, and what it expects.
+    fn prepare(&self, test: &Test) -> Result<(Given, Answers, Wanted), Box<Failure>> {
+        let given = Given::read(self.project, self.pipeline, &self.graph, test)?;
+        let answers = Answers::read(self.project, self.pipeline, &self.graph, &self.questions, test)?;
+        Ok((given, answers, Wanted::read(self, test)?))
     }
 
     /// Runs one test in all variants.
     fn test(&mut self, test: &Test) -> Vec<Failure> {
-        if let Some(answers) = &test.answers {
-            let message = "`answers` has nothing to answer: no operator of this pipeline asks a model or a service";
-            return vec![Failure::new(Variant::OneWorker, answers.span(), message)];
-        }
-        let prepared = Given::read(self.project, self.pipeline, &self.graph, test)
-            .and_then(|given| Ok((given, Wanted::read(self, test)?)));
-        let (given, wanted) = match prepared {
+        let (given, answers, wanted) = match self.prepare(test) {
             Ok(prepared) => prepared,
             Err(failure) => return vec![*failure],
         };
-        let (trace, failures) = self.variant(Variant::OneWorker, test, &given, &wanted, None);
+        let given = (&given, &answers);
+        let (trace, failures) = self.variant(Variant::OneWorker, test, given, &wanted, None);
         let Some(trace) = trace.filter(|_| failures.is_empty()) else { return failures };
         for variant in [Variant::TwoWorkers, Variant::OneRowPerTick, Variant::Killed] {
-            let (_, failures) = self.variant(variant, test, &given, &wanted, Some(&trace));
+            let (_, failures) = self.variant(variant, test, given, &wanted, Some(&trace));
             if !failures.is_empty() {
                 return failures;
             }
@@ -140,7 +150,7 @@ impl<'p> Bench<'p> {
         &mut self,
         variant: Variant,
         test: &Test,
-        given: &Given,
+        given: (&Given, &Answers),
         wanted: &Wanted,
         first: Option<&Trace>,
     ) -> (Option<Trace>, Vec<Failure>) {
@@ -157,7 +167,13 @@ impl<'p> Bench<'p> {
         (Some(trace), failures)
     }
 
-    fn trace(&mut self, variant: Variant, test: &Test, given: &Given, wanted: &Wanted) -> Result<Trace, Box<Failure>> {
+    fn trace(
+        &mut self,
+        variant: Variant,
+        test: &Test,
+        given: (&Given, &Answers),
+        wanted: &Wanted,
+    ) -> Result<Trace, Box<Failure>> {
         let workers = if variant == Variant::TwoWorkers { 2 } else { 1 };
         let failed = |e: &dyn std::fmt::Display| {
             Box::new(Failure::new(variant, &test.name.span, format!("the test cannot run: {e}")))
@@ -171,7 +187,7 @@ impl<'p> Bench<'p> {
         };
         let mut kills: Vec<u64> = test.restarts.iter().map(|r| BASE + r.as_micros() as u64).collect();
         if variant == Variant::Killed {
-            let times = given.times();
+            let times = given.0.times();
             let step = times.len().div_ceil(MOST_KILLS).max(1);
             kills.extend(times.into_iter().step_by(step));
         }

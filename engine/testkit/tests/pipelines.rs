@@ -7,7 +7,7 @@ use jarvis_testkit::{TestReport, Variant, bless, run_tests};
 use std::path::{Path, PathBuf};
 
 fn kinds() -> Kinds {
-    Kinds { sources: jarvis_sources::kinds(), sinks: jarvis_sinks::kinds() }
+    Kinds { sources: jarvis_sources::kinds(), operators: jarvis_operators::kinds(), sinks: jarvis_sinks::kinds() }
 }
 
 fn load(pipelines: Vec<PathBuf>, config: Option<PathBuf>) -> Project {

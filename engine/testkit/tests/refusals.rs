@@ -1,6 +1,6 @@
 //! What is refused, in the words that people read: `tests/refusals/NAME.yaml` gives `NAME.txt`. `BLESS=1` rewrites.
 
-use jarvis_plan::{SourceInfo, compile};
+use jarvis_plan::{SourceInfo, SqlOnly, compile};
 use jarvis_spec::{SourceText, parse_pipeline};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn findings(path: &Path) -> String {
                 ))
             })
             .collect();
-        compile(&[pipeline], &infos)
+        compile(&[pipeline], &infos, &mut SqlOnly)
     });
     match found {
         Ok(_) => "nothing is refused\n".into(),
@@ -65,7 +65,7 @@ fn found_with_secret(sql: &str) -> String {
     let pipeline = parse_pipeline(SourceText::new("p.yaml", yaml), &environment).unwrap_or_else(|e| panic!("{e}"));
     let schema = pipeline.sources[0].schema.as_ref().expect("it is given").value.clone();
     let infos = HashMap::from([("p.t".to_owned(), SourceInfo { schema, append_only: false })]);
-    compile(&[pipeline], &infos).expect_err("the query is refused").to_string()
+    compile(&[pipeline], &infos, &mut SqlOnly).expect_err("the query is refused").to_string()
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use super::connect::{Broker, LONGEST_PACKET};
 use super::link::{Link, Message};
+use crate::frames::hashes;
 use crate::payload::Payload;
 use anyhow::anyhow;
 use arrow::array::Array;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use futures::future::BoxFuture;
+use jarvis_cameras::Frames;
 use jarvis_runtime::closed::ClosedBatch;
 use jarvis_runtime::json_out::{JsonRow, text};
 use jarvis_runtime::kinds::{SinkDriver, StreamSpec};
@@ -27,6 +29,8 @@ pub(super) struct Sending {
     pub retain: bool,
     pub qos: u8,
     pub broker: Broker,
+    /// Instead of the row: the picture that this column names.
+    pub picture: Option<(usize, Arc<Frames>)>,
 }
 
 pub(super) struct MqttDriver {
@@ -90,7 +94,15 @@ impl MqttDriver {
         self.sending.topic.fill(|column| self.level(p, column), &mut topic).map_err(|error| error.to_string())?;
         let mut payload = Vec::new();
         if p.what != What::Remove {
-            self.payload.write(p, &mut payload);
+            match &self.sending.picture {
+                None => self.payload.write(p, &mut payload),
+                Some((column, frames)) => {
+                    let hash = hashes(p.rows.column(*column), p.row).into_iter().next().ok_or("it names no picture")?;
+                    let picture =
+                        frames.get(&hash).ok_or_else(|| format!("the picture {hash} is not kept any more"))?;
+                    payload.extend_from_slice(&picture);
+                }
+            }
         }
         if topic.len() + payload.len() > LONGEST_MESSAGE {
             return Err(format!("its {} bytes are more than MQTT allows ({LONGEST_MESSAGE})", payload.len()));

@@ -6,6 +6,7 @@ pub mod clocked;
 pub mod edge;
 pub mod joined;
 pub mod map;
+pub mod ordered;
 pub mod parcel;
 pub mod pending;
 pub mod session;

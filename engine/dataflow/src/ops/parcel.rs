@@ -124,7 +124,7 @@ impl Run {
     }
 }
 
-impl Pending<Run> {
+impl<T: From<Run>> Pending<T> {
     /// Keeps the rows of a parcel until their times are closed.
     pub fn push_parcel(&mut self, parcel: Parcel) {
         let parcel = Rc::new(parcel);
@@ -133,7 +133,7 @@ impl Pending<Run> {
         for run in times.chunk_by(|a, b| a == b) {
             let range = start..start + run.len();
             start = range.end;
-            self.push(run[0], Run { parcel: parcel.clone(), range });
+            self.push(run[0], Run { parcel: parcel.clone(), range }.into());
         }
     }
 }

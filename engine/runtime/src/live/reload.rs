@@ -21,8 +21,9 @@ use crate::versions::texts;
 use arrow::record_batch::RecordBatch;
 use jarvis_dataflow::Delta;
 use jarvis_plan::compile::ERRORS;
+use jarvis_plan::lower::StreamInfo;
 use jarvis_plan::{Graph, NodeId, Op, Output};
-use jarvis_spec::{Pipeline, Retain};
+use jarvis_spec::{Operator, Pipeline, Retain};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -54,7 +55,9 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     for pipeline in &project.pipelines {
         for operator in &pipeline.operators {
             let name = format!("{}.{}", pipeline.name.value, operator.name.value);
-            if let Some(info) = project.compiled.streams.get(&name) {
+            // Answers are an input.
+            let is_view = |info: &&StreamInfo| !matches!(graph.nodes[info.node].op, Op::Input(_));
+            if let Some(info) = project.compiled.streams.get(&name).filter(is_view) {
                 let at = place(&mut graph, &mut outlets, info.node, &name);
                 outlets[at].names.push((name, operator.kind.value.clone()));
             }
@@ -92,7 +95,7 @@ fn source_fingerprint(pipelines: &[Pipeline], source: &PlannedSource) -> String 
         .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
         .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == source.spec.name);
     let options = written.map(|(p, s)| (p.text.path.clone(), s.options.to_json(), s.retain.as_ref().map(|r| r.value)));
-    format!("{} {:?} {:?}", source.kind, options, source.spec)
+    format!("{} {options:?} {:?} {:?}", source.kind, asking(pipelines, &source.spec.name), source.spec)
 }
 
 /// What must be equal for a sink to go on as it is.
@@ -106,15 +109,33 @@ pub(crate) fn sink_fingerprint(
         .iter()
         .flat_map(|p| p.sinks.iter().map(move |s| (p, s)))
         .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == name);
-    format!("{kind} {:?} {schema:?}", written.map(|(p, s)| (p.text.path.clone(), s.options.to_json())))
+    let options = written.map(|(p, s)| (p.text.path.clone(), s.options.to_json()));
+    format!("{kind} {options:?} {:?} {schema:?}", asking(pipelines, name))
+}
+
+/// What must be equal for both ends of an operator that asks to go on as they are.
+fn asking(pipelines: &[Pipeline], name: &str) -> Option<String> {
+    let (pipeline, operator) = operator(pipelines, name)?;
+    let (path, retain) = (&pipeline.text.path, operator.retain.as_ref().map(|r| r.value));
+    let from: Vec<&str> = operator.from.iter().map(|stream| stream.value.as_str()).collect();
+    Some(format!("{path:?} {from:?} {:?} {retain:?}", operator.options.to_json()))
+}
+
+fn operator<'p>(pipelines: &'p [Pipeline], name: &str) -> Option<(&'p Pipeline, &'p Operator)> {
+    let mut all = pipelines.iter().flat_map(|p| p.operators.iter().map(move |o| (p, o)));
+    all.find(|(p, o)| format!("{}.{}", p.name.value, o.name.value) == name)
 }
 
 fn retention(pipelines: &[Pipeline], stream: &str) -> Option<Duration> {
     let source = pipelines
         .iter()
         .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
-        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == stream)?;
-    match source.1.retain.as_ref()?.value {
+        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == stream);
+    let retain = match source {
+        Some((_, source)) => source.retain.as_ref(),
+        None => operator(pipelines, stream)?.1.retain.as_ref(),
+    };
+    match retain?.value {
         Retain::For(d) => Some(d),
         Retain::Forever => None,
     }
@@ -223,7 +244,8 @@ impl Conductor {
         let mut old = std::mem::take(&mut self.sinks);
         for sink in sinks {
             let fingerprint = sink_fingerprint(pipelines, &sink.name, &sink.kind, &sink.spec.schema);
-            let kept = old.remove(&sink.name).filter(|(_, t)| t.fingerprint == fingerprint);
+            let is_answered = !sink.asks || self.sources.values().any(|source| source.name == sink.name);
+            let kept = old.remove(&sink.name).filter(|(_, t)| t.fingerprint == fingerprint && is_answered);
             let task = match kept {
                 Some((_, task)) => task,
                 None => {

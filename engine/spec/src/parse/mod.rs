@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 const TOP_KEYS: [&str; 6] = ["pipeline", "about", "sources", "operators", "sinks", "tests"];
 const SOURCE_KEYS: [&str; 6] = ["schema", "time", "lateness", "retain", "history", "key"];
-const OPERATOR_KEYS: [&str; 2] = ["from", "on_error"];
+const OPERATOR_KEYS: [&str; 4] = ["from", "on_error", "retain", "history"];
 const SINK_KEYS: [&str; 2] = ["from", "when"];
 /// Schema names that SQL already has a meaning for.
 const RESERVED_PIPELINES: [&str; 4] = ["facility", "system", "lineage", "information_schema"];
@@ -332,6 +332,8 @@ fn operator(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Opt
         let choices = [("route", OnError::Route), ("drop", OnError::Drop), ("fail", OnError::Fail)];
         fields::choice(node, "on_error", &choices, findings)
     });
+    let retain = entry.value.get("retain").and_then(|node| how_long(node, "retain", findings));
+    let history = entry.value.get("history").and_then(|node| how_long(node, "history", findings));
     let kind = kind?;
     Some(Operator {
         name: entry.key.clone(),
@@ -339,6 +341,8 @@ fn operator(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Opt
         options: kind.value.clone(),
         from,
         on_error: on_error.unwrap_or_default(),
+        retain,
+        history,
     })
 }
 

@@ -2,7 +2,6 @@
 
 use super::Bench;
 use super::expectation::Wanted;
-use super::given::Given;
 use super::literal::shown_row;
 use super::report::{Failure, Variant};
 use super::run::Trace;
@@ -76,9 +75,8 @@ fn edits(project: &Project, pipeline: &Pipeline, tests: &[&Test]) -> (Vec<Edit>,
             .flat_map(Node::items)
             .find(|n| n.get("name").and_then(Node::as_str) == Some(&test.name.value));
         let Some(lists) = node.and_then(|n| n.get("expect")).map(lists) else { continue };
-        let run = Given::read(project, pipeline, &bench.graph, test).and_then(|given| {
-            let wanted = Wanted::read(&bench, test)?;
-            let trace = bench.trace(Variant::OneWorker, test, &given, &wanted)?;
+        let run = bench.prepare(test).and_then(|(given, answers, wanted)| {
+            let trace = bench.trace(Variant::OneWorker, test, (&given, &answers), &wanted)?;
             Ok((wanted, trace))
         });
         match run {

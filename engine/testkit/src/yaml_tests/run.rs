@@ -1,7 +1,10 @@
 //! One run of a test: the clock, what enters, what comes out, and restarts.
 
+use super::answers::Answers;
 use super::expectation::Wanted;
 use super::given::{Given, Rows, errors_batch};
+
+pub(super) use super::given::Rows as Input;
 use super::report::Variant;
 use super::told::{Ear, EarError, Told};
 use crate::cluster::{self, WorkerFailed};
@@ -39,6 +42,8 @@ pub(super) enum RunError {
     BelowZero(#[from] BelowZero),
     #[error("{} stops the process: {} ({}) of {}", .0.step, .0.message, .0.code, .0.input)]
     Stopped(Box<StepError>),
+    #[error("{0}")]
+    Unanswered(String),
     #[error("after a restart the views are not what they were before it")]
     Restored,
 }
@@ -48,6 +53,7 @@ pub(super) struct Run<'a> {
     driver: &'a mut Driver,
     graph: Arc<Graph>,
     wanted: &'a Wanted,
+    answers: &'a Answers,
     variant: Variant,
     /// Times at which something happens, and the rows that enter then.
     agenda: BTreeMap<u64, Vec<Rows>>,
@@ -65,7 +71,7 @@ impl<'a> Run<'a> {
     pub fn new(
         driver: &'a mut Driver,
         graph: Arc<Graph>,
-        given: &Given,
+        (given, answers): (&Given, &'a Answers),
         wanted: &'a Wanted,
         variant: Variant,
         kills: Vec<u64>,
@@ -93,6 +99,7 @@ impl<'a> Run<'a> {
             driver,
             graph,
             wanted,
+            answers,
             variant,
             agenda,
             kills: kills.into_iter().collect(),
@@ -154,6 +161,10 @@ impl<'a> Run<'a> {
             self.contents[closed.output].apply(&closed.delta)?;
             if let Some(ear) = self.ears.get_mut(&closed.output) {
                 ear.hear(closed, tick.time)?;
+            }
+            let answers = self.answers.to(closed.output, &closed.delta, tick.time).map_err(RunError::Unanswered)?;
+            for (at, rows) in answers {
+                self.agenda.entry(at).or_default().push(rows);
             }
             // Between the rows of one time, states may pass that no run sees.
             if self.variant != Variant::OneRowPerTick {

@@ -1,0 +1,20 @@
+//! `GET /frames/HASH.jpg`: the picture that a row names.
+
+use super::{Instance, Refusal};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jarvis_cameras::{Frames, Hash};
+
+/// What a hash names never changes.
+const FOREVER: &str = "private, max-age=31536000, immutable";
+
+pub async fn frame(State(instance): State<Instance>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let hash = name.strip_suffix(".jpg").unwrap_or(&name).parse::<Hash>();
+    let hash = hash.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let folder = instance.data().map(|data| data.join(jarvis_cameras::FOLDER));
+    let found = tokio::task::spawn_blocking(move || Frames::shared(folder.as_deref()).get(&hash)).await;
+    let gone = || Refusal(StatusCode::NOT_FOUND, format!("no picture {hash} is kept, or not any more"));
+    let picture = found.ok().flatten().ok_or_else(gone)?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, FOREVER)], picture).into_response())
+}
