@@ -8,8 +8,12 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 # A command that must be there, the Debian package that has it, the Homebrew formula that has it.
 needed_for() {
     case "$1" in
-    build) echo 'cc build-essential -' ;;
-    test) printf '%s\n' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' 'psql postgresql-client libpq' 'pip3 python3-pip python' ;;
+    build) printf '%s\n' 'cc build-essential -' 'pkg-config pkg-config pkg-config' \
+        'gstreamer-app-1.0.pc libgstreamer-plugins-base1.0-dev gstreamer' \
+        'libgstvideoconvertscale.so gstreamer1.0-plugins-base -' 'libgstrtsp.so gstreamer1.0-plugins-good -' \
+        'libgstvideoparsersbad.so gstreamer1.0-plugins-bad -' 'libgstlibav.so gstreamer1.0-libav -' ;;
+    test) printf '%s\n' 'libgstx264.so gstreamer1.0-plugins-ugly -' \
+        'GstRtspServer-1.0.typelib gir1.2-gst-rtsp-server-1.0 -' 'python3-gi python3-gi -' 'python3-venv python3-venv -' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' 'psql postgresql-client libpq' 'pip3 python3-pip python' ;;
     *)
         say "there is nothing to set up for '$1': say build or test"
         exit 2
@@ -18,7 +22,20 @@ needed_for() {
 }
 
 # Debian puts servers in /usr/sbin, which not every user has in the path; Homebrew does too.
-has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ] || [ -x "/opt/homebrew/sbin/$1" ]; }
+has_command() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ] || [ -x "/opt/homebrew/sbin/$1" ]; }
+
+# A command, a library that pkg-config knows (*.pc), a plugin of GStreamer (*.so), a description of one (*.typelib), or a
+# module of the system's Python.
+has() {
+    case "$1" in
+    *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
+    *.so) [ "$(uname -s)" = Darwin ] || ls /usr/lib/*/gstreamer-1.0/"$1" >/dev/null 2>&1 ;;
+    *.typelib) [ "$(uname -s)" = Darwin ] || ls /usr/lib/*/girepository-1.0/"$1" >/dev/null 2>&1 ;;
+    python3-gi) [ "$(uname -s)" = Darwin ] || /usr/bin/python3 -c 'import gi' 2>/dev/null ;;
+    python3-venv) python3 -c 'import ensurepip' 2>/dev/null ;;
+    *) has_command "$1" ;;
+    esac
+}
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then

@@ -87,15 +87,19 @@ impl House {
     }
 }
 
-/// What sources say about their history.
+/// What sources, and operators that ask, say about their history.
 fn keeping(project: &Project, others: Option<Duration>) -> Keeping {
-    let sources = project.pipelines.iter().flat_map(|p| p.sources.iter().map(move |s| (p, s)));
-    let streams = sources.filter_map(|(pipeline, source)| {
-        let keep = match source.history.as_ref()?.value {
+    let said = project.pipelines.iter().flat_map(|pipeline| {
+        let sources = pipeline.sources.iter().map(|source| (&source.name, &source.history));
+        let operators = pipeline.operators.iter().map(|operator| (&operator.name, &operator.history));
+        sources.chain(operators).map(move |(name, history)| (&pipeline.name.value, name, history))
+    });
+    let streams = said.filter_map(|(pipeline, name, history)| {
+        let keep = match history.as_ref()?.value {
             Retain::For(keep) => keep,
             Retain::Forever => FOREVER,
         };
-        Some((format!("{}.{}", pipeline.name.value, source.name.value), keep))
+        Some((format!("{pipeline}.{}", name.value), keep))
     });
     Keeping { others, streams: streams.collect() }
 }

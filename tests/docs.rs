@@ -187,6 +187,11 @@ fn vision() {
 }
 
 #[test]
+fn print_watch() {
+    Page::lay_out("docs/print-watch.md").run_pipelines();
+}
+
+#[test]
 fn sql() {
     let page = Page::lay_out("docs/sql.md");
     page.run_pipelines();
@@ -256,5 +261,5 @@ fn every_page_with_pipelines_is_run() {
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     pages.sort();
-    assert_eq!(pages, ["sql.md", "writing-pipelines.md"], "add a test for the new page");
+    assert_eq!(pages, ["print-watch.md", "sql.md", "writing-pipelines.md"], "add a test for the new page");
 }

@@ -115,7 +115,7 @@ impl Digest {
     fn hash(&self, text: &str) -> Option<String> {
         let mut sum = Checksum::new(if self.is_sha256 { ChecksumType::Sha256 } else { ChecksumType::Md5 })?;
         sum.update(text.as_bytes());
-        sum.string().map(Into::into)
+        sum.string()
     }
 }
 

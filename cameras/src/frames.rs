@@ -52,7 +52,6 @@ impl Default for Limits {
 pub struct Frames {
     disk: Option<Disk>,
     memory: Mutex<Memory>,
-    limits: Limits,
 }
 
 struct Memory {
@@ -69,7 +68,7 @@ impl Frames {
     pub fn open(folder: Option<&Path>, limits: Limits) -> Self {
         let disk = folder.map(|folder| Disk::open(folder, limits.disk_bytes));
         let memory = Memory { ring: Ring::new(limits.memory_bytes), pinned: Ring::new(limits.memory_bytes) };
-        Self { disk, memory: Mutex::new(memory), limits }
+        Self { disk, memory: Mutex::new(memory) }
     }
 
     /// The pictures of a folder as everybody in this process has them, with the default limits. They are closed when
@@ -143,10 +142,6 @@ impl Frames {
             Err(_) => drop(memory.pinned.add(*hash, jpeg, length)),
         }
         result
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.limits
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -299,7 +299,7 @@ impl Diagnosis {
     fn rate(&self, now: Instant) -> f64 {
         let window = self.criteria.heartbeat.max(Duration::from_secs(1));
         let recent = || self.recent.iter().filter(|at| now.saturating_duration_since(**at) < window);
-        let (Some(first), Some(last)) = (recent().next(), recent().last()) else { return 0.0 };
+        let (Some(first), Some(last)) = (recent().next(), recent().next_back()) else { return 0.0 };
         let span = last.saturating_duration_since(*first).as_secs_f64();
         if span > 0.0 { (recent().count() - 1) as f64 / span } else { 1.0 / window.as_secs_f64() }
     }

@@ -10,8 +10,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn frames(seen: &[Seen]) -> Vec<&Frame> {
-    let frame = |seen| if let &Seen::Frame(ref frame) = seen { Some(frame) } else { None };
-    seen.iter().filter_map(frame).collect()
+    let mut frames = vec![];
+    for seen in seen {
+        if let Seen::Frame(frame) = seen {
+            frames.push(frame);
+        }
+    }
+    frames
 }
 
 fn assert_ended(seen: &[Seen]) {

@@ -1,20 +1,73 @@
-//! `jarvis-simulator`: plays the printers, sensors and doors of a facility over MQTT.
+//! `jarvis-simulator`: plays the printers, sensors and doors of a facility over MQTT; `camera` and `pictures` play a
+//! camera that looks at a printer.
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use jarvis_simulator::broker_url::BrokerUrl;
+use jarvis_simulator::camera::{View, show};
 use jarvis_simulator::facility::Facility;
+use jarvis_simulator::picture::Picture;
 use jarvis_simulator::publish::{Stage, now_ms, play};
 use jarvis_simulator::script::Script;
+use jarvis_simulator::sight;
 use jarvis_simulator::world::World;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Plays the printers, sensors and doors of a facility over MQTT
 #[derive(Parser)]
-#[command(name = "jarvis-simulator", version)]
+#[command(name = "jarvis-simulator", version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    facility: Playing,
+}
+
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Play a camera: show over HTTP what a printer makes, as if it went wrong
+    Camera(Camera),
+    /// Draw pictures of a print that went well and of one that did not
+    Pictures(Pictures),
+}
+
+#[derive(clap::Args)]
+struct Camera {
+    /// Where `GET /snapshot` is answered
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// The OctoPrint that it looks at
+    #[arg(long, value_name = "ADDRESS")]
+    printer: SocketAddr,
+    /// The OctoPrint's API key
+    #[arg(long, value_name = "KEY", env = "OCTOPRINT_KEY", hide_env_values = true)]
+    key: String,
+    /// Which print is seen
+    #[arg(long, default_value_t = 1)]
+    print: u64,
+    /// Seconds of a print after which it turns to spaghetti [default: never]
+    #[arg(long, value_name = "SECONDS")]
+    fails_after: Option<f64>,
+}
+
+#[derive(clap::Args)]
+struct Pictures {
+    /// The folder that gets `good/` and `bad/`
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Which print is seen
+    #[arg(long, default_value_t = 1)]
+    print: u64,
+    /// How many of either kind
+    #[arg(long, default_value_t = 10)]
+    count: u64,
+}
+
+#[derive(clap::Args)]
+struct Playing {
     /// Where the broker is: `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`
     #[arg(
         long,
@@ -62,7 +115,13 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match run(Cli::parse()).await {
+    let cli = Cli::parse();
+    let played = match cli.other {
+        None => run(cli.facility).await,
+        Some(Other::Camera(camera)) => camera.play().await,
+        Some(Other::Pictures(pictures)) => pictures.draw(),
+    };
+    match played {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -71,7 +130,37 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+impl Camera {
+    async fn play(self) -> anyhow::Result<()> {
+        let listener = tokio::net::TcpListener::bind(self.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let view = View { print: self.print, fails_after: self.fails_after, printer: self.printer, key: self.key };
+        let stop = stop_signal().context("cannot listen for signals")?;
+        tokio::select! {
+            ended = show(listener, view) => ended.context("the camera has ended"),
+            () = stop => Ok(()),
+        }
+    }
+}
+
+impl Pictures {
+    fn draw(self) -> anyhow::Result<()> {
+        write(&self.folder.join("good"), sight::good(self.print, self.count))?;
+        write(&self.folder.join("bad"), sight::bad(self.print, self.count))
+    }
+}
+
+/// Writes pictures as `000.bmp` and so on.
+fn write(folder: &Path, pictures: impl Iterator<Item = Picture>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for (n, picture) in pictures.enumerate() {
+        let file = folder.join(format!("{n:03}.bmp"));
+        std::fs::write(&file, picture.to_bmp()).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    Ok(())
+}
+
+async fn run(cli: Playing) -> anyhow::Result<()> {
     let facility = Facility::read(&cli.facility)?;
     let script = match cli.script {
         ScriptName::Demo => Script::demo(&facility),

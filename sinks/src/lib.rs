@@ -12,6 +12,7 @@ mod mqtt;
 mod payload;
 mod recorded;
 mod telling;
+mod webhook;
 mod worker;
 
 use jarvis_runtime::kinds::SinkKind;
@@ -22,6 +23,7 @@ pub use frames::FramesOptions;
 pub use lineage::{LineageOptions, errors};
 pub use mqtt::MqttOptions;
 pub use recorded::recorded;
+pub use webhook::WebhookOptions;
 
 /// All kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn SinkKind>> {
@@ -31,5 +33,6 @@ pub fn kinds() -> Vec<Box<dyn SinkKind>> {
         Box::new(frames::FramesSink),
         Box::new(mqtt::Mqtt),
         Box::new(lineage::Lineage),
+        Box::new(webhook::Webhook),
     ]
 }

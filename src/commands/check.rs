@@ -83,8 +83,14 @@ struct Stream {
 }
 
 fn streams(project: &Project) -> Vec<Stream> {
+    let operator = |name: &str| {
+        let mut all = project.pipelines.iter().flat_map(|p| p.operators.iter().map(move |o| (p, o)));
+        let found = all.find(|(p, o)| format!("{}.{}", p.name.value, o.name.value) == name);
+        found.map(|(_, operator)| operator.kind.value.clone())
+    };
     let kind = |name: &str| {
         let source = project.sources.iter().find(|s| s.spec.name == name).map(|s| s.kind.clone());
+        let source = source.or_else(|| operator(name));
         let engine = name.starts_with("system.").then(|| "engine".to_owned());
         source.or(engine).unwrap_or_else(|| "sql".to_owned())
     };

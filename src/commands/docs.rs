@@ -33,9 +33,10 @@ impl Docs {
 fn pages() -> Vec<(String, String)> {
     let kinds = kinds::all();
     let sources = kinds.sources.iter().map(|kind| ("source", kind.name(), kind.options().to_value()));
-    let operators = [("operator", "sql", kinds::sql_options())];
+    let sql = [("operator", "sql", kinds::sql_options())];
+    let operators = kinds.operators.iter().map(|kind| ("operator", kind.name(), kind.options().to_value()));
     let sinks = kinds.sinks.iter().map(|kind| ("sink", kind.name(), kind.options().to_value()));
-    let all: Vec<(&str, &str, Value)> = sources.chain(operators).chain(sinks).collect();
+    let all: Vec<(&str, &str, Value)> = sources.chain(sql).chain(operators).chain(sinks).collect();
     let mut pages: Vec<(String, String)> =
         all.iter().map(|(section, kind, options)| (file(section, kind), page::kind(section, kind, options))).collect();
     pages.push(("command-line.md".to_owned(), command_line()));

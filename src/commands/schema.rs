@@ -13,7 +13,9 @@ impl Schema {
         let sources = kinds.sources.iter().map(|kind| (kind.name().to_owned(), kind.options())).collect();
         let sinks = kinds.sinks.iter().map(|kind| (kind.name().to_owned(), kind.options())).collect();
         let sql = kinds::sql_options().try_into().context("the schema of sql is none")?;
-        let schema = jarvis_spec::json_schema(sources, vec![("sql".to_owned(), sql)], sinks);
+        let operators = kinds.operators.iter().map(|kind| (kind.name().to_owned(), kind.options()));
+        let operators = std::iter::once(("sql".to_owned(), sql)).chain(operators).collect();
+        let schema = jarvis_spec::json_schema(sources, operators, sinks);
         terminal::print(&format!("{schema:#}"))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -29,10 +29,12 @@ pub fn of_pipelines(project: &Project) -> Picture {
             continue;
         }
         let source = project.sources.iter().find(|s| s.spec.name == *stream);
+        let asks = compiled.questions.iter().any(|(name, _)| name == stream);
+        let kind = operator_kind(project, stream);
         let (role, note) = match source {
-            Some(source) => (Role::Source, source.kind.clone()),
+            Some(source) if !asks => (Role::Source, source.kind.clone()),
             None if group == "system" => (Role::Source, "engine".to_owned()),
-            None => (Role::View, "sql".to_owned()),
+            _ => (Role::View, kind.unwrap_or_else(|| "sql".to_owned())),
         };
         places.insert(stream.clone(), picture.shapes.len());
         picture.shapes.push(Shape {
@@ -44,7 +46,10 @@ pub fn of_pipelines(project: &Project) -> Picture {
         });
     }
     picture.arrows.extend(reads.iter().filter_map(|(from, to)| Some((*places.get(from)?, *places.get(to)?))));
-    for (sink, stream) in sinks {
+    // An answer has its question before it.
+    let asked = compiled.questions.iter();
+    picture.arrows.extend(asked.filter_map(|(to, from)| Some((*places.get(from)?, *places.get(to)?))));
+    for (sink, stream) in sinks.filter(|(sink, _)| !sink.asks) {
         let group = sink.name.split_once('.').map_or("", |(pipeline, _)| pipeline).to_owned();
         if let Some(from) = places.get(stream) {
             picture.arrows.push((*from, picture.shapes.len()));
@@ -59,6 +64,12 @@ pub fn of_pipelines(project: &Project) -> Picture {
         });
     }
     picture
+}
+
+fn operator_kind(project: &Project, stream: &str) -> Option<String> {
+    let (pipeline, name) = stream.split_once('.')?;
+    let pipeline = project.pipelines.iter().find(|p| p.name.value == pipeline)?;
+    pipeline.operators.iter().find(|o| o.name.value == name).map(|o| o.kind.value.clone())
 }
 
 /// The streams whose rows the steps of `stream` begin with.

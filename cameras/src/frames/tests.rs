@@ -13,6 +13,12 @@ fn put(frames: &Frames, number: u32) -> Hash {
     hash
 }
 
+fn put_many(frames: &Frames, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        put(frames, number);
+    }
+}
+
 fn there(frames: &Frames, numbers: std::ops::Range<u32>) -> Vec<u32> {
     numbers.filter(|number| frames.get(&picture(*number).0) == Some(picture(*number).1)).collect()
 }
@@ -70,7 +76,7 @@ fn what_is_kept_stays_and_is_a_file_of_its_own() {
     let path = frames.keep(&hash).unwrap();
     let name = hash.to_string();
     assert_eq!(path, folder.path().join("kept").join(&name[..2]).join(format!("{name}.jpg")));
-    (1..100).for_each(|number| drop(put(&frames, number)));
+    put_many(&frames, 1..100);
     assert_eq!(std::fs::read(&path).unwrap(), picture(0).1);
     assert_eq!(frames.keep(&hash).unwrap(), path);
     let frames = Frames::open(Some(folder.path()), SMALL);
@@ -90,7 +96,7 @@ fn without_a_folder_it_is_kept_in_memory_up_to_a_limit_and_an_error_says_so() {
     let hash = put(&frames, 0);
     let error = frames.keep(&hash).unwrap_err();
     assert!(error.to_string().contains("no folder"), "{error}");
-    (1..100).for_each(|number| drop(put(&frames, number)));
+    put_many(&frames, 1..100);
     assert_eq!(there(&frames, 0..1), [0]);
     for number in 100..120 {
         let _ = frames.keep(&put(&frames, number));
@@ -121,7 +127,7 @@ fn a_folder_that_cannot_be_written_leaves_the_memory() {
     let hash = put(&frames, 0);
     assert_eq!(frames.get(&hash), Some(picture(0).1));
     frames.keep(&hash).unwrap_err();
-    (1..100).for_each(|number| drop(put(&frames, number)));
+    put_many(&frames, 1..100);
     assert_eq!(there(&frames, 0..100), [0, 97, 98, 99]);
 }
 

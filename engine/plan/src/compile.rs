@@ -116,7 +116,10 @@ pub fn compile(
     }
     for pipeline in pipelines {
         for sink in &pipeline.sinks {
-            if let Err(d) = compiled.sink(pipeline, sink) {
+            // What is wrong with a stream that is declared has been said.
+            if let Err(d) = compiled.sink(pipeline, sink)
+                && !(compiler.found.has_errors() && is_declared(pipelines, pipeline, &sink.from.value))
+            {
                 compiler.found.push(d);
             }
         }
@@ -129,6 +132,15 @@ pub fn compile(
     }
     compiled.warnings = compiler.found;
     Ok(compiled)
+}
+
+/// Whether some pipeline has a stream of that name, as `from` has it.
+fn is_declared(pipelines: &[Pipeline], own: &Pipeline, stream: &str) -> bool {
+    let (pipeline, stream) = stream.split_once('.').unwrap_or((&own.name.value, stream));
+    let mut pipelines = pipelines.iter().filter(|p| p.name.value == pipeline);
+    pipelines.any(|p| {
+        p.sources.iter().any(|s| s.name.value == stream) || p.operators.iter().any(|o| o.name.value == stream)
+    })
 }
 
 struct Compiler<'k> {

@@ -1,8 +1,8 @@
 //! Making ONNX files of weights that come in other forms, without their frameworks.
 
 mod efficientnet;
-mod onnx;
-mod torch;
+pub(crate) mod onnx;
+pub(crate) mod torch;
 
 use anyhow::Context;
 use serde::Deserialize;

@@ -56,10 +56,19 @@ pub struct Graph(Message);
 
 impl Graph {
     pub fn input(&mut self, name: &str, shape: &[Size]) {
-        self.0.message(11, &value_info(name, shape));
+        self.0.message(11, &value_info(name, FLOAT, shape));
     }
     pub fn output(&mut self, name: &str, shape: &[Size]) {
-        self.0.message(12, &value_info(name, shape));
+        self.0.message(12, &value_info(name, FLOAT, shape));
+    }
+    /// An input of another type: a number of `TensorProto.DataType`.
+    #[cfg(test)]
+    pub fn input_of(&mut self, element: u64, name: &str, shape: &[Size]) {
+        self.0.message(11, &value_info(name, element, shape));
+    }
+    #[cfg(test)]
+    pub fn output_of(&mut self, element: u64, name: &str, shape: &[Size]) {
+        self.0.message(12, &value_info(name, element, shape));
     }
     pub fn constant(&mut self, name: &str, tensor: &Tensor) {
         let mut message = Message::default();
@@ -94,6 +103,17 @@ impl Graph {
         }
         self.0.message(1, &message);
     }
+    /// The file, with notes in it: `metadata_props`.
+    #[cfg(test)]
+    pub fn finish_with(self, name: &str, notes: &[(&str, &str)]) -> Vec<u8> {
+        let mut model = Message(self.finish(name));
+        for (key, value) in notes {
+            let mut note = Message::default();
+            note.text(1, key).text(2, value);
+            model.message(14, &note);
+        }
+        model.0
+    }
     /// The file.
     pub fn finish(mut self, name: &str) -> Vec<u8> {
         self.0.text(2, name);
@@ -105,7 +125,7 @@ impl Graph {
     }
 }
 
-fn value_info(name: &str, shape: &[Size]) -> Message {
+fn value_info(name: &str, element: u64, shape: &[Size]) -> Message {
     let mut sizes = Message::default();
     for size in shape {
         let mut dimension = Message::default();
@@ -116,7 +136,7 @@ fn value_info(name: &str, shape: &[Size]) -> Message {
         sizes.message(1, &dimension);
     }
     let mut tensor = Message::default();
-    tensor.number(1, FLOAT).message(2, &sizes);
+    tensor.number(1, element).message(2, &sizes);
     let mut kind = Message::default();
     kind.message(1, &tensor);
     let mut info = Message::default();

@@ -82,7 +82,7 @@ impl Role {
     pub fn of(stream: &StreamSpec, written: &Spanned<String>) -> Result<(Self, Picked), Diagnostic> {
         let has = |name: &&str| stream.schema.column_with_name(name).is_some();
         let says = [Says::Scores, Says::Printers, Says::People, Says::Cameras];
-        let says = says.into_iter().find(|says| says.columns().0.iter().all(|name| has(name)));
+        let says = says.into_iter().find(|says| says.columns().0.iter().all(has));
         let wrong =
             |message: String, help: &str| Diagnostic::error("unknown_column", message).at(&written.span).help(help);
         let Some(says) = says else {
