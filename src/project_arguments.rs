@@ -86,5 +86,5 @@ pub fn keep_decisions(project: &mut Project, data: Option<&Path>) {
     }
     let spec = StreamSpec { name: ERRORS.to_owned(), schema: errors_schema(), key: vec![], time: None, lateness: None };
     let (name, kind, plan) = (ERRORS.to_owned(), "lineage".to_owned(), jarvis_sinks::errors(data));
-    project.sinks.push(PlannedSink { name, kind, plan, spec, asks: false });
+    project.sinks.push(PlannedSink { name, kind, plan, spec, asks: None });
 }

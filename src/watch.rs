@@ -1,6 +1,6 @@
 //! Pipelines that are edited while they run.
 //!
-//! Whatever changes a pipeline file (saving in place, a rename over it, another file in a watched folder), the project
+//! Whatever changes a pipeline file, or a file of devices that one names (saving in place, a rename over it, another file in a watched folder), the project
 //! is loaded anew and takes the running one's place only if nothing is wrong with it.
 
 use crate::project_arguments::keep_decisions;
@@ -77,7 +77,8 @@ fn folders(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
 fn texts(paths: &Paths) -> Texts {
     // A folder that cannot be listed, or is empty, is what it was not before: that is said when it is loaded.
     let files = pipeline_files(&paths.pipelines).unwrap_or_default();
-    files.into_iter().map(|file| (file.clone(), std::fs::read_to_string(file).ok())).collect()
+    let files = files.into_iter().chain(jarvis_runtime::roster::named());
+    files.map(|file| (file.clone(), std::fs::read_to_string(file).ok())).collect()
 }
 
 /// Waits until nothing has changed for a while.

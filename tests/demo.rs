@@ -1,9 +1,13 @@
-//! `jarvis demo`, without the simulator: whoever talks to its broker is a device.
+//! `jarvis demo`. Without the simulator whoever talks to its broker is a device; with it a print goes wrong.
 
 mod common;
 
-use common::mqtt::publish;
-use common::{Folder, Instance, free_port, text, wait_for};
+use common::mqtt::{Subscriber, publish};
+use common::{Folder, Instance, free_port, get, repository, text, wait_for};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const HEAT: &str = r#"
 pipeline: heat
@@ -29,7 +33,8 @@ fn heat() -> Folder {
 fn alerts_are_printed_until_it_is_told_to_stop() {
     for signal in ["-INT", "-TERM"] {
         let (folder, port) = (heat(), free_port());
-        let arguments = ["demo", "--no-simulator", "--listen", "127.0.0.1:0", "--port", &port.to_string()];
+        let arguments =
+            ["demo", "--no-simulator", "--no-print-watch", "--listen", "127.0.0.1:0", "--port", &port.to_string()];
         let demo = Instance::start(&folder, &arguments);
         demo.wait_to_say(READY);
         let said = demo.said();
@@ -70,7 +75,10 @@ fn it_finds_a_free_port_and_ends_in_time() {
     let folder = heat();
     let demos: Vec<Instance> = (0..2)
         .map(|_| {
-            let demo = Instance::start(&folder, &["demo", "--no-simulator", "--listen", "none", "--seconds", "1"]);
+            let demo = Instance::start(
+                &folder,
+                &["demo", "--no-simulator", "--no-print-watch", "--listen", "none", "--seconds", "1"],
+            );
             demo.wait_to_say(READY);
             demo
         })
@@ -112,4 +120,109 @@ fn pipelines_that_only_read_files_are_no_demo() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("`jarvis run` runs them"), "{said}");
+}
+
+/// The shipped print watch, and the shipped facility.
+fn print_watch() -> Folder {
+    let shipped = |name: &str| std::fs::read_to_string(repository().join(name)).unwrap();
+    let folder = Folder::with(&[]);
+    for name in ["pipelines/print_watch.yaml", "config/facility.yaml"] {
+        folder.write(name, &shipped(name));
+    }
+    folder
+}
+
+fn demo(folder: &Folder, port: u16) -> Command {
+    let mut command =
+        folder.command(&["demo", "--no-simulator", "--listen", "127.0.0.1:0", "--port", &port.to_string()]);
+    // Its own files go where the test's do.
+    command.env("TMPDIR", folder.path(""));
+    command
+}
+
+/// The files of a demo that runs.
+fn stages(folder: &Folder) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.path("")).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("jarvis-demo")))
+        .collect()
+}
+
+/// Waits for longer than other tests have to: the first time models and OctoPrint are installed.
+fn wait_long_for<T>(what: &str, demo: &Instance, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        let said = demo.said();
+        assert!(!said.contains("no print watch"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(600), "waited in vain: {what}\n{said}\n{}", demo.printed());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_print_goes_wrong_and_is_paused() {
+    let (folder, port) = (print_watch(), free_port());
+    let demo_itself = Instance::run(demo(&folder, port));
+    demo_itself.wait_to_say(READY);
+    let told = Subscriber::start(port, "jarvis/#");
+    let said = wait_long_for("the print", &demo_itself, || {
+        let said = demo_itself.said();
+        said.contains("turns to spaghetti").then_some(said)
+    });
+    let address = |before: &str| -> std::net::SocketAddr {
+        said.split(before).nth(1).unwrap().split(['/', ')']).next().unwrap().parse().unwrap()
+    };
+    let (octoprint, camera) = (address("OctoPrint (http://"), address("its camera is http://"));
+    let outcome = wait_long_for("the pause", &demo_itself, || {
+        let outcomes = told.messages().into_iter().filter(|(topic, _)| topic == "jarvis/printers/virtual/paused");
+        outcomes.map(|(_, payload)| serde_json::from_str::<Value>(&payload).unwrap()).next()
+    });
+    assert_eq!(outcome["outcome"], "done", "{outcome}");
+
+    // People see why, and where the picture is.
+    let printed = wait_long_for("the outcome on the console", &demo_itself, || {
+        let printed = demo_itself.printed();
+        printed.contains("pause done in ").then_some(printed)
+    });
+    assert!(printed.contains("jarvis/alerts/print/virtual  failing, confidence 0."), "{printed}");
+    assert!(
+        printed.lines().any(|line| line.trim_start().starts_with("0.") && line.contains("  spaghetti: ")),
+        "{printed}"
+    );
+    let link = format!("http://{}/frames/", demo_itself.address());
+    let picture =
+        printed.lines().find_map(|line| line.trim().strip_prefix(&link)).unwrap_or_else(|| panic!("{printed}"));
+    let listening = |at| std::net::TcpStream::connect(at).is_ok();
+    let mut request = std::net::TcpStream::connect(demo_itself.address()).unwrap();
+    std::io::Write::write_all(&mut request, format!("GET /frames/{picture} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = vec![];
+    std::io::Read::read_to_end(&mut request, &mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer[..100]));
+
+    // What it has started ends with it, and so do its files.
+    assert!(listening(octoprint) && listening(camera));
+    assert_eq!(stages(&folder).len(), 1);
+    demo_itself.signal("-INT");
+    let (status, said) = demo_itself.end();
+    assert!(status.success(), "{status}\n{said}");
+    assert!(!listening(octoprint) && !listening(camera));
+    assert_eq!(stages(&folder), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn without_python_it_goes_on_without_a_print() {
+    let (folder, port) = (print_watch(), free_port());
+    let mut command = demo(&folder, port);
+    command.env("PATH", folder.path("")).env("JARVIS_MODELS", folder.path("models"));
+    let demo = Instance::run(command);
+    demo.wait_to_say("no print watch: ");
+    let said = demo.said();
+    let line = said.lines().find(|line| line.contains("no print watch")).unwrap();
+    assert!(line.contains("python3"), "{line}");
+    assert_eq!(get(demo.address(), "/healthz").0, 200);
+    assert!(demo.terminate().success());
+    assert_eq!(stages(&folder), Vec::<PathBuf>::new());
 }

@@ -205,3 +205,29 @@ fn get_status(at: SocketAddr, path: &str) -> u16 {
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
 }
+
+#[test]
+fn a_camera_that_is_written_down_while_it_runs_is_watched() {
+    let folder = Folder::with(&[
+        (
+            "p.yaml",
+            "pipeline: p\nsources:\n  frames: { camera: { cameras: cameras.yaml }, retain: 1h }\noperators:\n  \
+             seen: { sql: 'SELECT camera, count(*) AS n FROM frames GROUP BY camera' }\n",
+        ),
+        ("cameras.yaml", "# none yet\n"),
+    ]);
+    prints::draw_print(&folder.path("pictures"), 3, false, 1);
+    let instance = Instance::start(&folder, &["run", "p.yaml", "--listen", "127.0.0.1:0"]);
+    let at = instance.address().to_string();
+    let seen = || folder.fine(&["tap", "p.seen", "--once", "--json", "--at", &at]);
+    assert_eq!(seen(), "");
+    folder.write("cameras.yaml", "a: { address: pictures, rate: 5 }\n");
+    wait_for("the first camera", || seen().contains(r#""camera":"a","n":3"#).then_some(()));
+    folder.write("cameras.yaml", "a: { address: pictures, rate: 5 }\nb: { address: pictures, rate: 5 }\n");
+    wait_for("the second camera", || seen().contains(r#""camera":"b","n":3"#).then_some(()));
+    // What is wrong is said, and changes nothing.
+    folder.write("cameras.yaml", "a: { address: 'ftp://nowhere/' }\n");
+    instance.wait_to_say("rtsp://");
+    assert!(seen().contains(r#""camera":"b""#), "{}", seen());
+    assert!(instance.terminate().success());
+}

@@ -6,18 +6,19 @@
 //! of what a library says.
 
 use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use url::Url;
 
 /// The address of a camera, or of recorded pictures.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     kind: Kind,
 }
 
 /// The ways to read a camera.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Rtsp(Place),
     Http(Place),
@@ -28,7 +29,7 @@ pub(crate) enum Kind {
 }
 
 /// A place in the network.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     /// Without user name and password.
     pub url: Url,
@@ -36,7 +37,7 @@ pub(crate) struct Place {
 }
 
 /// Who asks.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct User {
     pub name: String,
     pub password: String,
@@ -90,6 +91,11 @@ impl Address {
         let is_device = path.to_str().is_some_and(|path| path.starts_with("/dev/video"));
         let kind = if is_device { Kind::Device(path.to_owned()) } else { Kind::Recording(path.to_owned()) };
         Self { kind }
+    }
+
+    /// Tells it from other addresses, secrets included, and gives none of them away.
+    pub fn mark(&self) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self)
     }
 
     /// Whether it is a file or a folder, which has an end and may repeat itself.

@@ -144,6 +144,11 @@ impl Model {
         Ok(Model { name, inputs, outputs, notes, idle: Mutex::new(sessions), returned: Condvar::new() })
     }
 
+    /// In the catalog, or its path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// In the order of the file.
     pub fn inputs(&self) -> &[Outlet] {
         &self.inputs
@@ -180,8 +185,7 @@ impl Model {
 
     /// Compares the inputs and outputs with what the catalog says.
     fn check(&self, entry: &Entry) -> anyhow::Result<()> {
-        for (what, said, outlets) in
-            [("input", &entry.inputs, &self.inputs), ("output", &entry.outputs, &self.outputs)]
+        for (what, said, outlets) in [("input", &entry.inputs, &self.inputs), ("output", &entry.outputs, &self.outputs)]
         {
             for (name, shape) in said {
                 let Some(outlet) = outlets.iter().find(|outlet| outlet.name == *name) else {

@@ -133,6 +133,9 @@ struct Commands {
 }
 
 impl Asker for Commands {
+    fn marks(&self) -> String {
+        format!("{:?}", self.printers.iter().map(|named| (&named.name, named.mark)).collect::<Vec<_>>())
+    }
     fn run(self: Box<Self>, mut questions: Questions) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let mut under_way = FuturesUnordered::new();

@@ -7,6 +7,7 @@ use crate::{Bambu, BambuSettings, Moonraker, OctoPrint, Printer, PrusaLink, Secr
 use jarvis_spec::node::Entry;
 use jarvis_spec::{Diagnostic, Diagnostics, Node};
 use serde::Deserialize;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use url::Url;
 
@@ -38,6 +39,8 @@ impl Protocol {
 pub struct Named {
     pub name: String,
     pub printer: Arc<Printer>,
+    /// Another one where it is described in other words, secrets included.
+    pub mark: u64,
 }
 
 /// The keys of a printer: the first is its protocol's, with its address.
@@ -81,9 +84,9 @@ pub fn printers(written: &[Entry], protocol: Option<Protocol>) -> Result<Vec<Nam
     let (mut found, mut named) = (Diagnostics::default(), vec![]);
     for entry in written {
         match printer(&entry.value) {
-            Ok((speaks, printer)) => {
+            Ok((speaks, printer, mark)) => {
                 if protocol.is_none_or(|wanted| wanted == speaks) {
-                    named.push(Named { name: entry.key.value.clone(), printer });
+                    named.push(Named { name: entry.key.value.clone(), printer, mark });
                 }
             }
             Err(finding) => found.push(finding),
@@ -92,7 +95,7 @@ pub fn printers(written: &[Entry], protocol: Option<Protocol>) -> Result<Vec<Nam
     if found.has_errors() { Err(found) } else { Ok(named) }
 }
 
-fn printer(node: &Node) -> Result<(Protocol, Arc<Printer>), Diagnostic> {
+fn printer(node: &Node) -> Result<(Protocol, Arc<Printer>, u64), Diagnostic> {
     let written: Written = node.parse()?;
     let [(protocol, address)] = written.address()[..] else {
         return Err(Diagnostic::error("printer", "a printer has one address, by the protocol that it speaks")
@@ -125,7 +128,8 @@ fn printer(node: &Node) -> Result<(Protocol, Arc<Printer>), Diagnostic> {
         };
         made.map_err(|error| wrong(error.to_string()))
     };
-    Ok((protocol, shared(words, make)?))
+    let mark = BuildHasherDefault::<DefaultHasher>::default().hash_one(&words);
+    Ok((protocol, shared(words, make)?, mark))
 }
 
 fn exposed(secret: &Option<jarvis_spec::Secret>) -> Option<&str> {

@@ -41,8 +41,9 @@ impl Scene {
     fn of(seed: u64) -> Self {
         let mut rng = Rng::of(seed, "scene");
         let mut between = |low: f64, high: f64| rng.between(low, high) as f32;
-        let mut shade = |low: f64, high: f64| [0; 3].map(|_: u8| between(low, high));
-        let (wall, bed, filament) = (shade(60.0, 130.0), shade(30.0, 60.0), shade(120.0, 245.0));
+        // Rooms and printers are grey, more or less; filament is of any colour.
+        let mut shade = |grey: f64, tint: f64| [0; 3].map(|_: u8| between(grey - tint, grey + tint));
+        let (wall, bed, filament) = (shade(105.0, 14.0), shade(48.0, 6.0), shade(165.0, 85.0));
         let (width, height) = (f64::from(WIDTH), f64::from(HEIGHT));
         Self {
             wall,

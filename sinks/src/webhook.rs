@@ -215,3 +215,6 @@ fn header(name: &str, value: &Spanned<Secret>) -> Result<(HeaderName, HeaderValu
     value.set_sensitive(true);
     Ok((parsed, value))
 }
+
+#[cfg(test)]
+mod tests;

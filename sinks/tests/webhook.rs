@@ -7,12 +7,14 @@ use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::{batch, driver, findings, now, plan, schema, stream};
+use support::{batch, driver, now};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -434,6 +436,17 @@ async fn the_end_does_not_wait_for_ever_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn the_end_waits_while_something_goes_through() {
+    let late = Reply::Late(Duration::from_millis(2_100));
+    let mut server = Server::start(std::iter::repeat_n(late, 4)).await;
+    let mut driver = server.driver("as: changes").await;
+    let rows: Vec<_> = (0..4).map(|n| (1, "t0", n, 1)).collect();
+    driver.write(&batch(&rows)).await.unwrap();
+    driver.finish().await.unwrap();
+    assert_eq!(server.overs(), [0, 1, 2, 3]);
+}
+
+#[tokio::test]
 async fn bodies_have_the_shape_that_is_written() {
     let mut server = Server::start([]).await;
     let shape = "{ text: '{tool} is {over} over: \"{event}\"', n: '{over}', list: ['{tool}', 1, true, null], at: '{time}', braces: '{{}}' }";
@@ -517,60 +530,69 @@ async fn secrets_are_sent_and_not_shown() {
     }
 }
 
-#[test]
-fn secrets_are_not_in_the_findings() {
-    let yaml = "{ url: 'ftp://anna:${T}@h/{tol}', as: changes, headers: { 'a b': '${T}' }, body: '{x ${T}' }";
-    let options =
-        jarvis_spec::Node::read(&jarvis_spec::SourceText::new("sink.yaml", yaml), &|_| Some("hunter2".into()));
-    let options = options.unwrap_or_else(|findings| panic!("{findings}"));
-    let context = jarvis_runtime::kinds::PlanContext { folder: ".".into(), config: None, data: None };
-    let kinds = jarvis_sinks::kinds();
-    let kind = kinds.iter().find(|kind| kind.name() == "webhook").unwrap();
-    let findings = kind.plan(&stream(schema()), &options, &context).err().map(|findings| findings.to_string());
-    let findings = findings.unwrap_or_default();
-    assert!(findings.contains("`tol`") && findings.contains("`a b`"), "{findings}");
-    assert!(!findings.contains("hunter2"), "{findings}");
-    let read: jarvis_sinks::WebhookOptions = options.parse().unwrap();
-    assert!(!format!("{read:?}").contains("hunter2"));
+/// OpenSSL's server with a certificate of its own, on a free port; what it hears it prints, what it reads it answers.
+async fn tls_server(folder: &Path) -> (Child, u16) {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let certificate = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem \
+                       -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext \
+                       basicConstraints=critical,CA:FALSE";
+    let serve = format!("s_server -quiet -accept 127.0.0.1:{port} -cert cert.pem -key key.pem");
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split_whitespace()).current_dir(folder).kill_on_drop(true).stderr(Stdio::null());
+        command
+    };
+    assert!(openssl(certificate).status().await.expect("openssl is installed").success());
+    let child = openssl(&serve).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        assert!(Instant::now() < deadline, "openssl does not listen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (child, port)
 }
 
-#[test]
-fn options_are_checked_at_their_place() {
-    let refused = |rest: &str, texts: &[&str]| {
-        let yaml = format!("{{ {rest} }}");
-        let findings = findings("webhook", &yaml);
-        for text in texts.iter().chain(&["sink.yaml:1:"]) {
-            assert!(findings.contains(text), "`{text}` is not in:\n{findings}");
+/// The system's certificates are read once per process, and from where the environment says: so this is one of its own.
+#[tokio::test]
+#[ignore = "run by `tls_reaches_only_a_receiver_that_is_trusted`"]
+async fn tells_over_tls() {
+    let Ok(port) = std::env::var("WEBHOOK_TEST_PORT") else { return };
+    let mut driver = open(&format!("{{ url: 'https://localhost:{port}/hook', as: changes }}")).await;
+    driver.write(&batch(&[(1, "t0", 7, 1)])).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(4), driver.flush()).await.expect("it is told").unwrap();
+}
+
+#[tokio::test]
+async fn tls_reaches_only_a_receiver_that_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, port) = tls_server(folder.path()).await;
+    let mut input = server.stdin.take().unwrap();
+    let mut output = BufReader::new(server.stdout.take().unwrap()).lines();
+    let answering = tokio::spawn(async move {
+        let mut heard = String::new();
+        while let Ok(Some(line)) = output.next_line().await {
+            if line.is_empty() {
+                input.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                input.flush().await.unwrap();
+            }
+            heard.push_str(&line);
+            if heard.contains("\"over\"") {
+                break;
+            }
         }
+        heard
+    });
+    let told = |certificate: std::path::PathBuf| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "tells_over_tls", "--ignored"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("WEBHOOK_TEST_PORT", port.to_string()).env("SSL_CERT_FILE", certificate).kill_on_drop(true).status()
     };
-    refused("as: events", &["missing_key", "`url`"]);
-    refused("url: 'http://h/'", &["missing_key", "as: events"]);
-    refused("url: 'http://h/', as: events, retries: 3", &["unknown_key", "`retries`"]);
-    refused("url: 'h/x', as: events", &["error[url]", "http://host"]);
-    refused("url: 'https://{tool}/x', as: events", &["error[url]", "not in its host"]);
-    refused("url: 'https://h/{tol}', as: events", &["no column `tol`", "tool, over"]);
-    refused("url: 'https://h/', as: changes, ttl: 5s", &["`ttl` means nothing with `as: changes`"]);
-    refused("url: 'https://h/', as: events, timeout: 0s", &["no time"]);
-    refused("url: 'https://h/', as: events, headers: { 'a b': x }", &["error[header]", "`a b`"]);
-    refused("url: 'https://h/', as: events, headers: { a: \"x\\ny\" }", &["error[header]"]);
-    refused("url: 'https://h/', as: events, headers: { Idempotency-Key: x }", &["written by the sink itself"]);
-    refused("url: 'https://h/{over}', as: state, key: [tool]", &["only the key is known"]);
-    refused(
-        "url: 'https://h/', as: events, body: { a: ['{tol}'], b: '{' }",
-        &["no column `tol`", "event, id", "brace"],
-    );
-    refused("url: 'https://h/', as: events, body: '{_diff}'", &["no column `_diff`"]);
-}
-
-#[test]
-fn the_address_is_the_identity_unless_there_is_a_key() {
-    let identity = |rest: &str| {
-        let plan = plan("webhook", &format!("{{ url: 'https://h/{rest} }}"), &stream(schema()), Path::new("."));
-        plan.unwrap_or_else(|findings| panic!("{findings}")).publish.identity
-    };
-    assert_eq!(identity("{tool}', as: events"), Some(vec![0]));
-    assert_eq!(identity("{tool}', as: events, key: [over]"), Some(vec![1]));
-    assert_eq!(identity("', as: events"), None);
-    assert_eq!(identity("', as: state, key: [tool]"), Some(vec![0]));
-    assert_eq!(identity("{tool}', as: changes"), None);
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    assert!(!told(empty).await.unwrap().success(), "the certificate is nobody's");
+    assert!(!answering.is_finished(), "nothing was sent to it");
+    assert!(told(folder.path().join("cert.pem")).await.unwrap().success());
+    server.start_kill().unwrap();
+    let heard = answering.await.unwrap();
+    assert!(heard.starts_with("POST /hook HTTP/1.1"), "{heard}");
 }

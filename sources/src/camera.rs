@@ -131,6 +131,10 @@ struct Watching {
 }
 
 impl LiveSource for Watching {
+    fn marks(&self) -> String {
+        let words = |camera: &Camera| (camera.settings.address.mark(), format!("{camera:?}"));
+        format!("{:?}", self.cameras.iter().map(words).collect::<Vec<_>>())
+    }
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let mut following = JoinSet::new();

@@ -105,6 +105,9 @@ struct Following {
 }
 
 impl LiveSource for Following {
+    fn marks(&self) -> String {
+        format!("{:?}", self.printers.iter().map(|named| (&named.name, named.mark)).collect::<Vec<_>>())
+    }
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let mut following = JoinSet::new();
@@ -123,7 +126,7 @@ impl LiveSource for Following {
 /// Hands over what one printer says, until the graph is gone.
 async fn follow(named: Named, every: Duration, patience: Duration, feed: Feed) -> anyhow::Result<()> {
     let (sender, mut reports) = mpsc::channel(16);
-    let Named { name, printer } = named;
+    let Named { name, printer, .. } = named;
     let telling = async {
         let mut last: Option<Report> = None;
         let mut due = Instant::now() + every;

@@ -1,14 +1,21 @@
 //! `jarvis demo`: a whole facility on this machine. A broker and the pipelines run in this process, the devices in
-//! another one; both talk MQTT. Alerts are printed as they come.
+//! another one; both talk MQTT. Beside them a real OctoPrint makes a virtual print, which goes wrong before a camera.
+//! Alerts are printed as they come.
 
 mod alerts;
+mod leash;
+mod octoprint;
+mod print_watch;
+mod stage;
 
 use crate::http::Listen;
 use crate::live::{self, Scene, Setup};
 use crate::project_arguments::{ProjectArguments, written};
 use crate::{environment, kinds, log, terminal};
 use anyhow::{Context, bail};
-use jarvis_runtime::{Control, Project};
+use jarvis_runtime::{Control, Kinds, Project};
+use print_watch::PrintWatch;
+use stage::Stage;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,13 +40,24 @@ pub struct Demo {
     /// Leave the devices to somebody else, real or not
     #[arg(long)]
     no_simulator: bool,
+    /// Print nothing virtual before a camera: JARVIS_CAMERAS and JARVIS_PRINTERS name your own, if there are any
+    #[arg(long)]
+    no_print_watch: bool,
     /// Where /metrics, `jarvis tap`, `top` and `sql` are answered, or none [default: 127.0.0.1:7470, or a free port]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
+    /// What an earlier life of this process has prepared
+    #[arg(long, hide = true)]
+    stage: Option<PathBuf>,
 }
 
 impl Demo {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let stage = match &self.stage {
+            _ if self.no_print_watch => None,
+            Some(folder) => Some(Stage::found(folder)?),
+            None => return Err(Stage::set(self.listen.unwrap_or_else(free_listen))?.enter()),
+        };
         let broker = self.broker()?;
         environment::set_broker(broker);
         let kinds = Arc::new(kinds::all());
@@ -50,8 +68,30 @@ impl Demo {
         log::quiet();
         live::start_broker(broker)?;
         let simulator = self.simulator()?;
-        let words = self.words(&project, broker);
-        let setup = Setup {
+        let stage = stage.filter(|stage| PrintWatch::is_wanted(&project, stage));
+        let player = stage.is_some().then(|| simulator_program("--no-print-watch")).transpose()?;
+        let words = self.words(&project, broker, stage.is_some());
+        let setup = self.setup(kinds, stage.as_ref());
+        // It ends with this function, whatever comes of the run.
+        let mut print_watch = None;
+        live::run(project, setup, |scene| {
+            let simulator = simulator.map(|command| start_simulator(command, scene)).transpose()?;
+            terminal::say(&words.shown(scene.http, simulator));
+            scene.runtime.spawn(alerts::print(broker));
+            if let Some(seconds) = self.seconds {
+                scene.runtime.spawn(stop_after(Duration::from_secs(seconds), scene.control.clone()));
+            }
+            if let (Some(stage), Some(player)) = (stage, player) {
+                print_watch = Some(PrintWatch::begin(stage, player)?);
+            }
+            Ok(())
+        })?;
+        drop(print_watch);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn setup(&self, kinds: Arc<Kinds>, stage: Option<&Stage>) -> Setup {
+        Setup {
             arguments: self.project.clone(),
             kinds,
             workers: 1,
@@ -63,19 +103,9 @@ impl Demo {
             sign: None,
             history: None,
             postgres: None,
-            listen: self.listen.unwrap_or_else(free_listen),
+            listen: stage.map_or_else(|| self.listen.unwrap_or_else(free_listen), Stage::listen),
             watch: true,
-        };
-        live::run(project, setup, |scene| {
-            let simulator = simulator.map(|command| start_simulator(command, scene)).transpose()?;
-            terminal::say(&words.shown(scene.http, simulator));
-            scene.runtime.spawn(alerts::print(broker));
-            if let Some(seconds) = self.seconds {
-                scene.runtime.spawn(stop_after(Duration::from_secs(seconds), scene.control.clone()));
-            }
-            Ok(())
-        })?;
-        Ok(ExitCode::SUCCESS)
+        }
     }
 
     fn broker(&self) -> anyhow::Result<SocketAddr> {
@@ -92,13 +122,7 @@ impl Demo {
         if self.no_simulator {
             return Ok(None);
         }
-        let program =
-            std::env::current_exe()?.with_file_name(format!("jarvis-simulator{}", std::env::consts::EXE_SUFFIX));
-        if !program.is_file() {
-            let path = program.display();
-            bail!("{path} is not there: build it with `cargo build -p jarvis-simulator`, or say --no-simulator");
-        }
-        let mut command = Command::new(program);
+        let mut command = Command::new(simulator_program("--no-simulator")?);
         let config = self
             .project
             .paths(None)?
@@ -111,10 +135,21 @@ impl Demo {
         Ok(Some(command))
     }
 
-    fn words(&self, project: &Project, broker: SocketAddr) -> Words {
+    fn words(&self, project: &Project, broker: SocketAddr, has_print: bool) -> Words {
         let example = project.compiled.sink_streams.values().next().cloned().unwrap_or_default();
-        Words { pipelines: written(project).count() as u64, from: self.project.pipelines.clone(), broker, example }
+        let pipelines = written(project).count() as u64;
+        Words { pipelines, from: self.project.pipelines.clone(), broker, has_print, example }
     }
+}
+
+/// The simulator, which stands beside this program. `without` is how to do without it.
+fn simulator_program(without: &str) -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name(format!("jarvis-simulator{}", std::env::consts::EXE_SUFFIX));
+    if !program.is_file() {
+        let path = program.display();
+        bail!("{path} is not there: build it with `cargo build -p jarvis-simulator`, or say {without}");
+    }
+    Ok(program)
 }
 
 /// The usual address; if something has it already (another jarvis), any free one.
@@ -154,6 +189,8 @@ struct Words {
     pipelines: u64,
     from: Vec<PathBuf>,
     broker: SocketAddr,
+    /// Something is printed before a camera.
+    has_print: bool,
     /// A stream that is worth a look.
     example: String,
 }
@@ -170,6 +207,9 @@ impl Words {
             }
             None => "  devices    whoever talks to the broker\n".to_owned(),
         };
+        if self.has_print {
+            text += "  print      a virtual one, which goes wrong before a camera, when OctoPrint has started\n";
+        }
         if let Some(http) = http {
             let at = if http.port() == 7470 { String::new() } else { format!(" --at {http}") };
             text += &format!(

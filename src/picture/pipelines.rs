@@ -49,7 +49,7 @@ pub fn of_pipelines(project: &Project) -> Picture {
     // An answer has its question before it.
     let asked = compiled.questions.iter();
     picture.arrows.extend(asked.filter_map(|(to, from)| Some((*places.get(from)?, *places.get(to)?))));
-    for (sink, stream) in sinks.filter(|(sink, _)| !sink.asks) {
+    for (sink, stream) in sinks.filter(|(sink, _)| sink.asks.is_none()) {
         let group = sink.name.split_once('.').map_or("", |(pipeline, _)| pipeline).to_owned();
         if let Some(from) = places.get(stream) {
             picture.arrows.push((*from, picture.shapes.len()));

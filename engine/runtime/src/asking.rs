@@ -34,6 +34,10 @@ const MOST_WAITING: usize = 10_000;
 pub trait Asker: Send {
     /// Works until there are no more questions; an `Err` stops the process with its message.
     fn run(self: Box<Self>, questions: Questions) -> BoxFuture<'static, anyhow::Result<()>>;
+    /// What must be equal beside its options for a reload to keep it: what a file says that they name.
+    fn marks(&self) -> String {
+        String::new()
+    }
 }
 
 /// A row that wants an answer.
@@ -281,6 +285,9 @@ struct Answering {
 }
 
 impl LiveSource for Answering {
+    fn marks(&self) -> String {
+        self.asker.marks()
+    }
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let Answering { between, asker, schema } = *self;

@@ -102,6 +102,10 @@ pub trait LiveSource: Send {
     fn is_whole(&self) -> bool {
         false
     }
+    /// What must be equal beside its options for a reload to keep it: what a file says that they name.
+    fn marks(&self) -> String {
+        String::new()
+    }
 }
 
 /// The way into the graph: a bounded channel, so a full graph makes a source wait.

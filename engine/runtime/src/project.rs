@@ -46,8 +46,9 @@ pub struct PlannedSink {
     pub plan: SinkPlan,
     /// The columns it is given.
     pub spec: StreamSpec,
-    /// Its answers come by the source of the same name: neither goes without the other.
-    pub asks: bool,
+    /// Its answers come by the source of the same name, and neither goes without the other. What must be equal beside
+    /// the options for a reload to keep both.
+    pub asks: Option<String>,
 }
 
 /// The files that the paths name, in order.
@@ -339,5 +340,5 @@ fn plan_sink(
         lateness: None,
     };
     let plan = kind.plan(&spec, &sink.options, context)?;
-    Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec, asks: false }))
+    Ok(Some(PlannedSink { name, kind: sink.kind.value.clone(), plan, spec, asks: None }))
 }

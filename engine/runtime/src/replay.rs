@@ -239,12 +239,13 @@ fn tellers(project: Project, outlets: Vec<Outlet>) -> anyhow::Result<Vec<Vec<Tel
     for outlet in outlets {
         let mut here = vec![];
         for name in outlet.sinks {
-            let Some(sink) = plans.remove(&name) else { continue };
+            // What is asked is no decision: the answers are in the log.
+            let Some(sink) = plans.remove(&name).filter(|sink| sink.asks.is_none()) else { continue };
+            let fingerprint = sink_fingerprint(&pipelines, &sink);
             let identity = sink.plan.publish.identity.clone();
             let schema = sink.spec.schema.clone();
             let publisher = Publisher::new(sink.plan.publish, &schema)?;
             let row = JsonRow::new(&schema)?;
-            let fingerprint = sink_fingerprint(&pipelines, &name, &sink.kind, &schema);
             here.push(Teller { name, fingerprint, publisher, identity, row, schema, is_restored: false });
         }
         tellers.push(here);

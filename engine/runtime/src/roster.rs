@@ -6,7 +6,17 @@
 use crate::kinds::PlanContext;
 use jarvis_spec::node::Entry;
 use jarvis_spec::{Diagnostic, Diagnostics, Node, SourceText};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The files that pipelines of this process have named.
+static NAMED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// The files of devices that pipelines of this process have named: who follows edits looks at them, too.
+pub fn named() -> Vec<PathBuf> {
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
 
 /// The devices of an option that is a mapping or the path of a YAML file, from the folder of the pipeline.
 ///
@@ -17,6 +27,7 @@ pub fn roster(node: &Node, context: &PlanContext) -> Result<Vec<Entry>, Diagnost
         return entries(node);
     };
     let path = context.resolve(Path::new(path));
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
     let text = std::fs::read_to_string(&path).map_err(|error| {
         Diagnostic::error("file_not_found", format!("{}: {error}", path.display()))
             .at(node.span())

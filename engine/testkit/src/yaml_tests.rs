@@ -114,7 +114,7 @@ impl<'p> Bench<'p> {
                 }
             }
         }
-        let asking = project.sinks.iter().filter(|sink| sink.asks);
+        let asking = project.sinks.iter().filter(|sink| sink.asks.is_some());
         let questions = asking.filter_map(|sink| Some((sink.name.clone(), compiled.read_sink(&sink.name)?))).collect();
         let graph = Arc::new(compiled.graph);
         Bench { project, pipeline, graph, streams, sinks, questions, drivers: BTreeMap::new() }

@@ -73,9 +73,9 @@ impl Detector {
 
     fn of(model: Model, description: &Detection) -> anyhow::Result<Self> {
         let mut feed = Feed::new(description, &model)?;
-        let tensors = run(&model, &feed, &feed.blank()).map(|(_, tensors)| tensors).with_context(|| {
-            format!("it was tried on a blank picture of {} × {} pixels", feed.width, feed.height)
-        })?;
+        let tensors = run(&model, &feed, &feed.blank())
+            .map(|(_, tensors)| tensors)
+            .with_context(|| format!("it was tried on a blank picture of {} × {} pixels", feed.width, feed.height))?;
         let told = Told { declared: model.outputs(), tensors: &tensors };
         let mut classes = description.classes.clone();
         if classes.is_empty() {
@@ -87,11 +87,17 @@ impl Detector {
         let output = match (&description.output, like) {
             (Some(output), _) => output.clone(),
             (None, Some(like)) => like.bare().with_context(|| {
-                format!("it looks like {like} ({}): say so with `output.layout`, and in what `order` boxes are", told.all())
+                format!(
+                    "it looks like {like} ({}): say so with `output.layout`, and in what `order` boxes are",
+                    told.all()
+                )
             })?,
-            (None, None) => return Err(anyhow!(
-                "its outputs ({}) could be of several layouts, or of none: say which with `output.layout`", told.all()
-            )),
+            (None, None) => {
+                return Err(anyhow!(
+                    "its outputs ({}) could be of several layouts, or of none: say which with `output.layout`",
+                    told.all()
+                ));
+            }
         };
         let layout = Layout::of(&output);
         let threshold = description.threshold.unwrap_or(if layout == Layout::Obico { 0.08 } else { 0.25 });
@@ -108,7 +114,8 @@ impl Detector {
             Layout::Obico | Layout::Ssd => Fit::Stretch,
             Layout::Yolov8 | Layout::Yolov5 | Layout::Plain => Fit::Letterbox,
         });
-        if layout == Layout::Obico && classes.is_empty() && told.shapes().iter().any(|shape| matches!(shape, [1, _, 1])) {
+        if layout == Layout::Obico && classes.is_empty() && told.shapes().iter().any(|shape| matches!(shape, [1, _, 1]))
+        {
             classes = vec!["failure".to_owned()];
         }
         let (overlap, most) = (description.overlap, description.most);
@@ -132,7 +139,9 @@ impl Detector {
     pub fn detect(&self, picture: &RgbImage) -> anyhow::Result<Vec<Detected>> {
         let (placement, tensors) = run(&self.model, &self.feed, picture)?;
         let told = Told { declared: self.model.outputs(), tensors: &tensors };
-        let candidates = self.reading.candidates(&told, (self.feed.width, self.feed.height), self.threshold)?;
+        let input = (self.feed.width, self.feed.height);
+        let candidates = self.reading.candidates(&told, input, self.threshold);
+        let candidates = candidates.with_context(|| format!("the model {}", self.model.name()))?;
         // Plain models have dropped what overlaps.
         let overlap = if self.layout == Layout::Plain { f64::INFINITY } else { self.overlap };
         let best = suppress(candidates, overlap, self.most);

@@ -176,7 +176,7 @@ impl Gathered {
 
 /// The sinks of a project, each with what must be equal for it to go on as it is.
 fn sinks_of(project: &Project) -> Vec<(String, String)> {
-    let fingerprint = |s: &PlannedSink| sink_fingerprint(&project.pipelines, &s.name, &s.kind, &s.spec.schema);
+    let fingerprint = |s: &PlannedSink| sink_fingerprint(&project.pipelines, s);
     project.sinks.iter().map(|sink| (sink.name.clone(), fingerprint(sink))).collect()
 }
 

@@ -95,22 +95,22 @@ fn source_fingerprint(pipelines: &[Pipeline], source: &PlannedSource) -> String 
         .flat_map(|p| p.sources.iter().map(move |s| (p, s)))
         .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == source.spec.name);
     let options = written.map(|(p, s)| (p.text.path.clone(), s.options.to_json(), s.retain.as_ref().map(|r| r.value)));
-    format!("{} {options:?} {:?} {:?}", source.kind, asking(pipelines, &source.spec.name), source.spec)
+    let marks = match &source.plan {
+        SourcePlan::Live(live) => live.marks(),
+        SourcePlan::Bounded(_) => String::new(),
+    };
+    format!("{} {options:?} {:?} {:?} {marks}", source.kind, asking(pipelines, &source.spec.name), source.spec)
 }
 
 /// What must be equal for a sink to go on as it is.
-pub(crate) fn sink_fingerprint(
-    pipelines: &[Pipeline],
-    name: &str,
-    kind: &str,
-    schema: &arrow::datatypes::Schema,
-) -> String {
+pub(crate) fn sink_fingerprint(pipelines: &[Pipeline], sink: &PlannedSink) -> String {
+    let PlannedSink { name, kind, spec, asks, .. } = sink;
     let written = pipelines
         .iter()
         .flat_map(|p| p.sinks.iter().map(move |s| (p, s)))
-        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == name);
+        .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == *name);
     let options = written.map(|(p, s)| (p.text.path.clone(), s.options.to_json()));
-    format!("{kind} {options:?} {:?} {schema:?}", asking(pipelines, name))
+    format!("{kind} {options:?} {:?} {asks:?} {:?}", asking(pipelines, name), spec.schema)
 }
 
 /// What must be equal for both ends of an operator that asks to go on as they are.
@@ -243,8 +243,8 @@ impl Conductor {
         let durable = self.journal.as_ref().map(Journal::durable);
         let mut old = std::mem::take(&mut self.sinks);
         for sink in sinks {
-            let fingerprint = sink_fingerprint(pipelines, &sink.name, &sink.kind, &sink.spec.schema);
-            let is_answered = !sink.asks || self.sources.values().any(|source| source.name == sink.name);
+            let fingerprint = sink_fingerprint(pipelines, &sink);
+            let is_answered = sink.asks.is_none() || self.sources.values().any(|source| source.name == sink.name);
             let kept = old.remove(&sink.name).filter(|(_, t)| t.fingerprint == fingerprint && is_answered);
             let task = match kept {
                 Some((_, task)) => task,

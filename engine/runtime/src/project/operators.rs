@@ -35,13 +35,14 @@ impl<'k> PlannedOperators<'k> {
         for Asking { name, kind, asker, answer } in self.asking {
             let Some(&node) = compiled.sinks.get(&name) else { continue };
             let question = compiled.graph.schema(node).clone();
+            let marks = asker.marks();
             let (sink, source) = ends(&name, asker, &question, &answer)
                 .map_err(|error| Diagnostic::error("type_unsupported", format!("{name}: {error}")))?;
             let stream = compiled.sink_streams.get(&name).cloned().unwrap_or_else(|| name.clone());
             let spec = |name, schema| StreamSpec { name, schema, key: vec![], time: None, lateness: None };
             let (asked, answered) = (spec(stream, question), spec(name.clone(), answer));
             made.push((
-                PlannedSink { name, kind: kind.clone(), plan: sink, spec: asked, asks: true },
+                PlannedSink { name, kind: kind.clone(), plan: sink, spec: asked, asks: Some(marks) },
                 PlannedSource { spec: answered, kind, plan: source },
             ));
         }

@@ -61,7 +61,7 @@ impl Answers {
         let mut answers = Answers::default();
         for written in test.answers.iter().flat_map(Node::entries) {
             let operator = full_name(pipeline, &written.key);
-            let asking = project.sinks.iter().find(|sink| sink.asks && sink.name == operator);
+            let asking = project.sinks.iter().find(|sink| sink.asks.is_some() && sink.name == operator);
             let (Some(asking), Some(output)) = (asking, questions.get(&operator)) else {
                 return Err(fail(&written.key.span, format!("{operator} asks no model and no service")));
             };

@@ -184,5 +184,4 @@ impl SingleShot {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

@@ -34,15 +34,25 @@ mod tests {
     use proptest::prelude::*;
 
     fn boxes(scores: &[f64]) -> Vec<Detected> {
-        let found =
-            |score: &f64| Detected { class: "failure".to_owned(), score: *score, left: 0.0, top: 0.0, width: 1.0, height: 1.0 };
+        let found = |score: &f64| Detected {
+            class: "failure".to_owned(),
+            score: *score,
+            left: 0.0,
+            top: 0.0,
+            width: 1.0,
+            height: 1.0,
+        };
         scores.iter().map(found).collect()
     }
 
     #[test]
     fn the_table_holds() {
         for (sum, evidence) in [(0.0, 0.0), (0.08, 0.13), (0.40, 0.50), (0.69, 0.70), (0.80, 0.75), (1.39, 0.91)] {
-            assert!((failure_score(&boxes(&[sum])) - evidence).abs() < 0.006, "{sum}: {}", failure_score(&boxes(&[sum])));
+            assert!(
+                (failure_score(&boxes(&[sum])) - evidence).abs() < 0.006,
+                "{sum}: {}",
+                failure_score(&boxes(&[sum]))
+            );
         }
         assert_eq!(failure_score(&[]), 0.0);
     }

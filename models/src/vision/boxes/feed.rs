@@ -158,8 +158,15 @@ impl Numbers {
 
 fn chosen<'a>(name: Option<&str>, inputs: &'a [Outlet]) -> anyhow::Result<&'a Outlet> {
     let all = || inputs.iter().map(|input| format!("`{}` {input}", input.name)).collect::<Vec<_>>().join(", ");
-    let [only] = inputs else { bail!("it takes {} inputs, {}: a detector takes a picture and nothing else", inputs.len(), all()) };
-    ensure!(name.is_none_or(|name| only.name == name), "it has no input `{}`; it has {}", name.unwrap_or_default(), all());
+    let [only] = inputs else {
+        bail!("it takes {} inputs, {}: a detector takes a picture and nothing else", inputs.len(), all())
+    };
+    ensure!(
+        name.is_none_or(|name| only.name == name),
+        "it has no input `{}`; it has {}",
+        name.unwrap_or_default(),
+        all()
+    );
     Ok(only)
 }
 

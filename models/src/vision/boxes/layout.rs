@@ -111,7 +111,7 @@ mod tests {
     fn exports_are_recognised_by_their_shapes() {
         assert_eq!(seen(&[&[1, 84, 8400]], None), Some(Layout::Yolov8));
         assert_eq!(seen(&[&[1, 5, 8400]], Some(1)), Some(Layout::Yolov8));
-        // One class of YOLOv8, or of YOLOv5, or a model's own choice of boxes: all end in 6 somewhere.
+        // Two classes of YOLOv8, one of YOLOv5, and a choice of the model itself: 6 numbers each.
         assert_eq!(seen(&[&[1, 6, 8400]], None), Some(Layout::Yolov8));
         assert_eq!(seen(&[&[1, 25200, 6]], None), Some(Layout::Yolov5));
         assert_eq!(seen(&[&[1, 300, 6]], Some(80)), Some(Layout::Plain));

@@ -198,9 +198,9 @@ impl<'a> Told<'a> {
             return Ok(tensor);
         }
         match self.declared.iter().find(|outlet| outlet.name == name) {
-            Some(outlet) => bail!(
-                "its output `{name}` is {outlet}, which jarvis cannot read: export the model with 32-bit floats"
-            ),
+            Some(outlet) => {
+                bail!("its output `{name}` is {outlet}, which jarvis cannot read: export the model with 32-bit floats")
+            }
             None => bail!("it has no output `{name}`; it has {}", self.all()),
         }
     }
@@ -238,7 +238,11 @@ impl<'a> Told<'a> {
             self.readable().filter(|(_, tensor)| ranks.contains(&tensor.shape.len())).map(|(name, _)| name).collect();
         match fitting[..] {
             [only] => Ok(only.to_owned()),
-            [] => bail!("layout {layout} is read from one output of {} dimensions; the model has {}", any(ranks), self.all()),
+            [] => bail!(
+                "layout {layout} is read from one output of {} dimensions; the model has {}",
+                any(ranks),
+                self.all()
+            ),
             _ => bail!("the model has several outputs, {}: say with `output.name` which one is meant", self.all()),
         }
     }
