@@ -5,7 +5,7 @@
 
 Starts OctoPrint with its virtual printer (from a virtual environment that has it), an RTSP server of H.264 (the tests'),
 a broker inside jarvis, and the shipped pipeline. Each round starts a print, lets the pictures go bad, waits for the pause,
-and cancels. The pictures are drawn by `benches/vision.py --draw`. Prints medians and 95th percentiles, seconds:
+and cancels. Needs what `vision.py` needs, which draws the pictures. Prints medians and 95th percentiles, seconds:
 
 * frame to score: from when the camera's frame was taken to when its score was recorded
 * frame to pause: from the newest frame that the pause rests on to the printer seen paused
@@ -13,6 +13,7 @@ and cancels. The pictures are drawn by `benches/vision.py --draw`. Prints median
 """
 
 import argparse
+import http.client
 import json
 import os
 import pathlib
@@ -22,7 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
+
+import numpy as np
+from PIL import Image
+
+import vision
 
 HERE = pathlib.Path(__file__).resolve().parent
 KEY = "0123456789abcdef0123456789abcdef"
@@ -68,19 +75,24 @@ class OctoPrint:
         request.add_header("X-Api-Key", KEY)
         if body is not None:
             request.add_header("Content-Type", kind)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            text = answer.read()
-            return json.loads(text) if text else None
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            error.msg = f"{path}: {error.read()[:300]}"
+            raise
 
     def flag(self, name):
         try:
             return self.ask("/api/printer?exclude=temperature,sd")["state"]["flags"][name]
-        except OSError:
+        except (OSError, http.client.HTTPException, KeyError, TypeError):
             return False
 
     def upload(self, name, gcode):
-        border = "gcode"
-        body = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n{gcode}\r\n--{border}--\r\n'
+        border = "a-border-that-no-gcode-has"
+        head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: text/plain\r\n\r\n'
+        body = f"{head}{gcode}\r\n--{border}--\r\n"
         self.ask("/api/files/local", body.encode(), f"multipart/form-data; boundary={border}")
 
     def print(self, name):
@@ -108,6 +120,16 @@ class Cameras:
             sys.exit(f"{words}: {answer}")
 
 
+def draw(folder, is_bad, count=12, seed=4):
+    """Pictures of one print as its camera sees it: only noise differs, and the strands of a bad one."""
+    folder.mkdir()
+    noise = np.random.default_rng(seed + is_bad)
+    for number in range(count):
+        picture = np.asarray(vision.draw(np.random.default_rng(seed), is_bad).resize((640, 360))).astype(float)
+        picture = np.clip(picture + noise.normal(0, 6, picture.shape), 0, 255).astype("uint8")
+        Image.fromarray(picture).save(folder / f"{number:03}.jpg", quality=90)
+
+
 def percentile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
@@ -121,8 +143,6 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--jarvis", required=True, type=pathlib.Path)
     arguments.add_argument("--octoprint", required=True, type=pathlib.Path)
-    arguments.add_argument("--good", required=True, type=pathlib.Path, help="pictures of a good print")
-    arguments.add_argument("--bad", required=True, type=pathlib.Path, help="the same print, failed")
     arguments.add_argument("--rounds", type=int, default=10)
     arguments.add_argument("--cameras", type=int, default=3)
     given = arguments.parse_args()
@@ -139,6 +159,9 @@ def main():
 
 def run(given, folder, processes):
     jarvis = str(given.jarvis.resolve())
+    good, bad = folder / "good", folder / "bad"
+    draw(good, False)
+    draw(bad, True)
     octoprint = OctoPrint(given.octoprint, folder / "octoprint")
     processes.append(octoprint.process)
     octoprint.upload("cube.gcode", "G28\n" + "G4 P1000\nG1 X10 Y10 F3000\nG1 X20 Y20\n" * 600)
@@ -147,11 +170,11 @@ def run(given, folder, processes):
     names = [f"c{number}" for number in range(given.cameras)]
     written = ""
     for name in names:
-        cameras.tell(f"show {name} {given.good.resolve()}")
+        cameras.tell(f"show {name} {good}")
         written += f"{name}: {{ address: 'rtsp://127.0.0.1:{cameras.port}/{name}', printer: mini, rate: 1 }}\n"
     (folder / "cameras.yaml").write_text(written)
     (folder / "printers.yaml").write_text(f"mini: {{ octoprint: 'http://127.0.0.1:{octoprint.port}', key: '{KEY}' }}\n")
-    learn = [jarvis, "vision", "learn", "--good", given.good, "--bad", given.bad, "--out", folder / "judge.json"]
+    learn = [jarvis, "vision", "learn", "--good", good, "--bad", bad, "--out", folder / "judge.json"]
     subprocess.run([*map(str, learn)], check=True)
     environment = os.environ | {
         "JARVIS_CAMERAS": str(folder / "cameras.yaml"),
@@ -178,12 +201,12 @@ def run(given, folder, processes):
         wait("printing", lambda: octoprint.flag("printing"))
         time.sleep(10)
         for name in names:
-            cameras.tell(f"show {name} {given.bad.resolve()}")
+            cameras.tell(f"show {name} {bad}")
         begun = time.time()
         wait("the pause", lambda: octoprint.flag("paused"))
         bad_to_pause.append(time.time() - begun)
         for name in names:
-            cameras.tell(f"show {name} {given.good.resolve()}")
+            cameras.tell(f"show {name} {good}")
         octoprint.cancel()
         wait("the end", lambda: octoprint.flag("ready") and not octoprint.flag("cancelling"))
         print(f"round {number + 1}: {bad_to_pause[-1]:.2f} s", file=sys.stderr)

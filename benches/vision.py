@@ -141,4 +141,5 @@ def main():
         print(f"| {name} | {r['auc']:.3f} | {other:.3f} | {r['balanced_accuracy']:.3f} | {r['ms_per_frame']:.1f} | {ms:.1f} |")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`setup.sh build`) and to test (`setup.sh build test`). Asks for nothing, and does
-# nothing where nothing is missing.
+# Installs what is missing to build (`setup.sh build`), for the print of the demo (`setup.sh demo`) and to test (`setup.sh
+# build test`). Asks for nothing, and does nothing where nothing is missing.
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -12,10 +12,11 @@ needed_for() {
         'gstreamer-app-1.0.pc libgstreamer-plugins-base1.0-dev gstreamer' \
         'libgstvideoconvertscale.so gstreamer1.0-plugins-base -' 'libgstrtsp.so gstreamer1.0-plugins-good -' \
         'libgstvideoparsersbad.so gstreamer1.0-plugins-bad -' 'libgstlibav.so gstreamer1.0-libav -' ;;
+    demo) printf '%s\n' 'python3-venv python3-venv -' 'pip3 python3-pip python' ;;
     test) printf '%s\n' 'libgstx264.so gstreamer1.0-plugins-ugly -' \
         'GstRtspServer-1.0.typelib gir1.2-gst-rtsp-server-1.0 -' 'python3-gi python3-gi -' 'python3-venv python3-venv -' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' 'psql postgresql-client libpq' 'pip3 python3-pip python' ;;
     *)
-        say "there is nothing to set up for '$1': say build or test"
+        say "there is nothing to set up for '$1': say build, demo or test"
         exit 2
         ;;
     esac

@@ -193,7 +193,7 @@ impl WebhookOptions {
     fn manner(&self, options: &Node, address: &Address, body: &Body, own: HeaderMap, timeout: Duration) -> Manner {
         let sample = address.sample();
         let values = self.headers.values().map(|value| value.value.expose());
-        let discretion = Arc::new(Discretion::new(options, sample, values));
+        let discretion = Arc::new(Discretion::new(options, address, values));
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("jarvis/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type()));

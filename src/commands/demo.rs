@@ -61,19 +61,19 @@ impl Demo {
         let broker = self.broker()?;
         environment::set_broker(broker);
         let kinds = Arc::new(kinds::all());
-        let project = self.project.load(&kinds, None)?;
+        let project = self.project.load(&kinds, stage.as_ref().map(Stage::data).as_deref())?;
         if project.is_bounded() {
             bail!("these pipelines read only files that end: `jarvis run` runs them");
         }
         log::quiet();
         live::start_broker(broker)?;
         let simulator = self.simulator()?;
-        let stage = stage.filter(|stage| PrintWatch::is_wanted(&project, stage));
-        let player = stage.is_some().then(|| simulator_program("--no-print-watch")).transpose()?;
-        let words = self.words(&project, broker, stage.is_some());
+        let has_print = stage.as_ref().is_some_and(|stage| PrintWatch::is_wanted(&project, stage));
+        let player = has_print.then(|| simulator_program("--no-print-watch")).transpose()?;
+        let words = self.words(&project, broker, has_print);
         let setup = self.setup(kinds, stage.as_ref());
-        // It ends with this function, whatever comes of the run.
-        let mut print_watch = None;
+        // They end with this function, whatever comes of the run.
+        let (mut stage, mut print_watch) = (stage, None);
         live::run(project, setup, |scene| {
             let simulator = simulator.map(|command| start_simulator(command, scene)).transpose()?;
             terminal::say(&words.shown(scene.http, simulator));
@@ -81,12 +81,12 @@ impl Demo {
             if let Some(seconds) = self.seconds {
                 scene.runtime.spawn(stop_after(Duration::from_secs(seconds), scene.control.clone()));
             }
-            if let (Some(stage), Some(player)) = (stage, player) {
-                print_watch = Some(PrintWatch::begin(stage, player)?);
+            if let Some(player) = player {
+                print_watch = stage.take().map(|stage| PrintWatch::begin(stage, player)).transpose()?;
             }
             Ok(())
         })?;
-        drop(print_watch);
+        drop((print_watch, stage));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -96,7 +96,7 @@ impl Demo {
             kinds,
             workers: 1,
             tick: None,
-            data: None,
+            data: stage.map(Stage::data),
             sync: None,
             checkpoint: None,
             compact: None,

@@ -1,14 +1,14 @@
 //! Detectors of boxes, in models that users bring.
 //!
-//! Where the weights of a good detector cannot be shipped, a user has them: Obico's for failed prints, one that was trained
-//! on their own pictures, one for persons. Such models differ in little but how their numbers are laid out, so a
-//! [`Detection`] describes that, and what it leaves out is taken from the model's file. All that can be wrong about it
-//! is found when the detector is opened: the model is tried on a blank picture, and what it tells must have the shapes
-//! that the layout expects.
+//! Where the weights of a good detector cannot be shipped, a user has them: Obico's for failed prints, one that was
+//! trained on their own pictures, one for persons. Such models differ in little but how their numbers are laid out, so
+//! a [`Detection`] describes that, and what it leaves out is taken from the model's file. A description that does not
+//! fit is found out when the detector is opened: the model is tried on a blank picture, and what it tells must have the
+//! shapes that the layout expects. Whether it finds anything, only pictures show.
 //!
-//! A picture passes through these, each a file of its own: it is placed and laid out (`feed`, `placement`), the model runs, its
-//! outputs are found (`reading`) and become candidates (`decode`), of those that show the same thing the best stays
-//! (`overlap`), and what stays is told in shares of the picture as it came.
+//! A picture passes through these, each a file of its own: it is placed and laid out (`feed`, `placement`), the model
+//! runs, its outputs are found (`reading`) and become candidates (`decode`), of those that show the same thing the best
+//! stays (`overlap`), and what stays is told in shares of the picture as it came.
 
 mod decode;
 mod description;

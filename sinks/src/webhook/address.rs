@@ -14,6 +14,8 @@ const NO_ADDRESS: &str = "the `url` is not the address of a web server: http://h
 
 /// Where a row is sent.
 pub(super) struct Address {
+    /// Up to the path.
+    server: String,
     pieces: Vec<Piece<usize>>,
     /// Filled with a value as plain as any.
     sample: Url,
@@ -32,10 +34,10 @@ impl Address {
         if text.contains('#') {
             return Err("what follows a `#` in the `url` is never sent: leave it out, or write %23".to_owned());
         }
-        let pieces = pieces(text, |name| level(name, schema))?;
-        let sample = fill(&pieces, |_| Some("x".into()))?;
+        let pieces = pieces(&text[path..], |name| level(name, schema))?;
+        let sample = fill(&text[..path], &pieces, |_| Some("x".into()))?;
         let sample = sample.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        Ok(Self { sample: sample.ok_or(NO_ADDRESS)?, pieces })
+        Ok(Self { server: text[..path].to_owned(), sample: sample.ok_or(NO_ADDRESS)?, pieces })
     }
 
     /// The columns that it reads, each once, in its order.
@@ -50,6 +52,14 @@ impl Address {
         columns
     }
 
+    /// What of its path and query is always the same.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(text.as_str()),
+            Piece::Named(_) => None,
+        })
+    }
+
     /// One such address.
     pub fn sample(&self) -> &Url {
         &self.sample
@@ -60,7 +70,7 @@ impl Address {
     /// # Errors
     /// A value is missing or empty, or would change the path.
     pub fn fill<'v>(&self, value: impl FnMut(usize) -> Option<Cow<'v, str>>) -> Result<Url, String> {
-        fill(&self.pieces, value)?.ok_or_else(|| "its values make no URL".to_owned())
+        fill(&self.server, &self.pieces, value)?.ok_or_else(|| "its values make no URL".to_owned())
     }
 }
 
@@ -76,10 +86,11 @@ fn level(name: &str, schema: &Schema) -> Result<usize, String> {
 
 /// `None`: no URL comes of it.
 fn fill<'v>(
+    server: &str,
     pieces: &[Piece<usize>],
     mut value: impl FnMut(usize) -> Option<Cow<'v, str>>,
 ) -> Result<Option<Url>, String> {
-    let mut text = String::new();
+    let mut text = server.to_owned();
     for piece in pieces {
         match piece {
             Piece::Text(plain) => text.push_str(plain),
@@ -89,7 +100,7 @@ fn fill<'v>(
             }
         }
     }
-    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let path = text[server.len()..].split(['?', '#']).next().unwrap_or_default();
     let is_dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
     if path.split(['/', '\\']).any(is_dots) {
         return Err("a part of the `url`'s path is `.` or `..`, which would lead elsewhere".to_owned());

@@ -4,15 +4,15 @@
 //! /services/T0/B0/…". So a receiver is called by its origin alone, and everything that could be a secret is struck from
 //! what it says.
 
+use super::address::Address;
 use jarvis_spec::Node;
-use url::Url;
 
 /// Of a receiver's own words, bytes.
 const WORDS: usize = 200;
 /// Shorter texts are in everything.
 const SHORTEST: usize = 4;
 /// Shorter parts of a path say what it is about; longer ones may be a token.
-const SHORTEST_SEGMENT: usize = 8;
+const SHORTEST_PART: usize = 8;
 
 /// Knows what must not be shown.
 pub(super) struct Discretion {
@@ -22,16 +22,18 @@ pub(super) struct Discretion {
 }
 
 impl Discretion {
-    /// `sample` is an address of the sink; `headers` are what it sends.
-    pub fn new<'h>(options: &Node, sample: &Url, headers: impl Iterator<Item = &'h str>) -> Self {
+    /// `headers` are the values that it sends.
+    pub fn new<'h>(options: &Node, address: &Address, headers: impl Iterator<Item = &'h str>) -> Self {
+        let sample = address.sample();
         let mut secrets: Vec<String> = headers.map(str::to_owned).collect();
         secrets.extend(sample.password().map(str::to_owned));
         secrets.push(sample.username().to_owned());
         secrets.extend(sample.query().map(str::to_owned));
         secrets.extend(sample.query_pairs().map(|(_, value)| value.into_owned()));
         secrets.retain(|secret| secret.len() >= SHORTEST);
-        let segments = sample.path_segments().into_iter().flatten();
-        secrets.extend(segments.filter(|segment| segment.len() >= SHORTEST_SEGMENT).map(str::to_owned));
+        // As it is written, and as it is sent.
+        let parts = address.texts().chain([sample.path()]).flat_map(|text| text.split(['/', '?', '&', '=']));
+        secrets.extend(parts.filter(|part| part.len() >= SHORTEST_PART).map(str::to_owned));
         // `Bearer abc` is shown as `abc` too.
         let words: Vec<String> =
             secrets.iter().filter_map(|secret| secret.split_once(' ')).map(|w| w.1.into()).collect();
@@ -62,24 +64,29 @@ impl Discretion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::datatypes::{DataType, Field, Schema};
     use jarvis_spec::SourceText;
+
+    fn discretion(yaml: &str, url: &str, header: &str) -> Discretion {
+        let options = Node::read(&SourceText::new("sink.yaml", yaml), &|_| Some("env-token".to_owned()));
+        let options = options.unwrap_or_else(|findings| panic!("{findings}"));
+        let schema = Schema::new(vec![Field::new("tool", DataType::Utf8, true)]);
+        Discretion::new(&options, &Address::parse(url, &schema).unwrap(), std::iter::once(header))
+    }
 
     #[test]
     fn what_could_be_a_secret_is_struck() {
-        let yaml = "{ url: 'https://h/${TOKEN}', headers: { Authorization: 'Bearer abc.def' } }";
-        let options = Node::read(&SourceText::new("sink.yaml", yaml), &|_| Some("env-token".to_owned()));
-        let options = options.unwrap_or_else(|findings| panic!("{findings}"));
-        let sample = Url::parse("https://anna:pass1@h/v1/T00000000/x?key=qqqq&n=1").unwrap();
-        let discretion = Discretion::new(&options, &sample, ["Bearer abc.def"].into_iter());
-        let said = "anna pass1 /v1/T00000000/x?key=qqqq&n=1 qqqq abc.def ENV env-token n=1";
-        assert_eq!(discretion.strike(said), "*** *** /v1/***/x?*** *** *** ENV *** n=1");
+        let yaml = "{ url: 'https://h/${TOKEN}' }";
+        let url = "https://anna:pass1@h.example/v1/T00000000/{tool}-own-token/x?key=qqqq&n=1";
+        let discretion = discretion(yaml, url, "Bearer abc.def");
+        let said = "anna pass1 h.example/v1/T00000000/t0-own-token/x?key=qqqq&n=1 qqqq abc.def ENV env-token n=1";
+        let shown = "*** *** h.example/v1/***/t0***/x?*** *** *** ENV *** n=1";
+        assert_eq!(discretion.strike(said), shown);
     }
 
     #[test]
     fn words_are_one_short_line() {
-        let yaml = SourceText::new("sink.yaml", "{}");
-        let options = Node::read(&yaml, &|_| None).unwrap_or_else(|findings| panic!("{findings}"));
-        let discretion = Discretion::new(&options, &Url::parse("https://h/").unwrap(), std::iter::empty());
+        let discretion = discretion("{}", "https://h/", "");
         assert_eq!(discretion.words(b"\n no\r\nsuch \x1b[31mhook\xff\n"), "no  such  [31mhook\u{fffd}");
         assert_eq!(discretion.words("ä".repeat(1000).as_bytes()).len(), WORDS);
     }

@@ -72,11 +72,8 @@ fn of_a_print(topic: &str, event: &Map<String, Value>) -> Option<String> {
         let took = event.get("took_s").map(number).unwrap_or_default();
         return Some(format!("pause {outcome} in {took:.1} s: {}", said("detail")?));
     }
-    let (level, confidence) = (said("level")?, event.get("confidence").map(number).unwrap_or_default());
-    let mut text = format!("{level}, confidence {confidence:.2}: {}", said("message")?);
-    if event.get("event").is_some_and(|event| event == "cleared") {
-        return Some(text);
-    }
+    let (level, confidence) = (said("level")?, event.get("confidence").map(number)?);
+    let mut text = format!("{level}, confidence {confidence:.2}");
     for reason in event.get("reasons").and_then(Value::as_array).into_iter().flatten() {
         let of = |name: &str| reason.get(name).and_then(Value::as_str).unwrap_or_default();
         text += &format!("\n{INDENT}{:.2}  {}: {}", number(&reason["weight"]), of("what"), of("detail"));
@@ -117,7 +114,7 @@ mod tests {
             {"what":"layer_stall","weight":0.3,"detail":"stands"}],"frames":["cd"],"snapshot":"http://x/frames/cd.jpg"}"#;
         assert_eq!(
             line("jarvis/alerts/print/p", failing),
-            "10:00:00  raised   jarvis/alerts/print/p  failing, confidence 0.93: p has failed\n                   0.93  \
+            "10:00:00  raised   jarvis/alerts/print/p  failing, confidence 0.93\n                   0.93  \
              spaghetti: seen\n                   0.30  layer_stall: stands\n                   http://x/frames/cd.jpg"
         );
     }

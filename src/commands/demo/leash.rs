@@ -6,12 +6,14 @@
 
 use anyhow::{Context, ensure};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// Becomes the program that its arguments are; beside it stays what waits for the pipe's end. `kill 0` is the group.
+/// Becomes the program that its arguments are; beside it stays what waits for the pipe's end. `kill 0` is the group. Nothing
+/// of it but the shell's own commands is needed, wherever programs are looked for.
 const LEASH: &str = r#"exec 3<&0 </dev/null
-{ cat <&3; kill -s KILL 0; } >/dev/null 2>&1 &
+{ while read -r _ <&3; do :; done; kill -s KILL 0; } >/dev/null 2>&1 &
 exec "$@" 3<&-"#;
 
 /// The processes of a demo.
@@ -32,7 +34,8 @@ impl Leashes {
     /// # Errors
     /// It cannot be started, fails, or all is over: what it said last.
     pub fn run(&self, command: &Command) -> anyhow::Result<()> {
-        let (program, mut leashed) = (command.get_program().to_string_lossy().into_owned(), leashed(command));
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut leashed = leashed(command);
         leashed.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.start(&mut leashed)?;
         let id = child.id();
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn a_program_that_fails_has_said_why() {
         let leashes = Leashes::default();
-        leashes.run(&shell("test \"$WORD\" = yes").env("WORD", "yes")).unwrap();
+        leashes.run(shell("test \"$WORD\" = yes").env("WORD", "yes")).unwrap();
         let failed = leashes.run(&shell("echo first; echo at last >&2; exit 3")).unwrap_err().to_string();
         assert_eq!(failed, "sh failed: at last");
         assert!(leashes.run(&shell("exit 3")).unwrap_err().to_string().contains('3'));

@@ -95,6 +95,11 @@ impl Stage {
         self.folder.join(name)
     }
 
+    /// Where what enters is kept while the demo runs: pictures that are evidence have a place, and alerts can be explained.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
     /// Where HTTP is to be answered, so that links to pictures are right.
     pub fn listen(&self) -> Listen {
         self.http.map_or(Listen::Nowhere, Listen::At)

@@ -1,7 +1,8 @@
-//! From a model's numbers to boxes, for each layout. Nothing in here knows of models: slices go in, candidates come out.
+//! From a model's numbers to boxes, for each layout. Nothing in here knows of models: slices go in, candidates come
+//! out.
 //!
-//! Every number may be anything: what is no number, infinite or of no extent is never a box. How many such there were is
-//! counted, since a model that tells only nonsense must not be taken for one that has found nothing.
+//! Every number may be anything: what is no number, infinite or of no extent is never a box. How many such there were
+//! is counted, since a model that tells only nonsense must not be taken for one that has found nothing.
 
 use super::description::{Activation, Order};
 use super::overlap::Candidate;

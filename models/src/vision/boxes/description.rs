@@ -16,8 +16,8 @@ pub struct Detection {
     /// How a picture becomes the model's input.
     #[serde(default)]
     pub input: Input,
-    /// How boxes are read from the model's outputs. Left out: the layout is recognised by the outputs' shapes, and refused
-    /// where they could mean several.
+    /// How boxes are read from the model's outputs. Left out: the layout is recognised by the outputs' shapes, and
+    /// refused where they could mean several.
     #[serde(default)]
     pub output: Option<Output>,
     /// The names of the classes, in the model's order and without a background. Left out: those that the model's file
@@ -27,8 +27,8 @@ pub struct Detection {
     /// Boxes that score lower are dropped, 0 to 1. Left out: 0.25, for `obico` 0.08.
     #[serde(default)]
     pub threshold: Option<f64>,
-    /// Of two boxes of a class that overlap by more than this (intersection over union, 0 to 1), the one that scores lower
-    /// is dropped. Not asked of `plain` models, which do it themselves.
+    /// Of two boxes of a class that overlap by more than this (intersection over union, 0 to 1), the one that scores
+    /// lower is dropped. Not asked of `plain` models, which do it themselves.
     #[serde(default = "overlap")]
     pub overlap: f64,
     /// Boxes at most, those that score highest.
@@ -58,7 +58,8 @@ pub struct Input {
     pub layout: Option<Axes>,
     /// The order of the colours.
     pub colour: Colour,
-    /// What is taken off each value of 0 to 255, by colour in the order above. Models that take bytes get them as they are.
+    /// What is taken off each value of 0 to 255, by colour in the order above. Models that take bytes get them as they
+    /// are.
     pub mean: Option<[f32; 3]>,
     /// What is then divided by. Left out: 255, so that values lie in 0 to 1.
     pub std: Option<[f32; 3]>,
@@ -118,16 +119,16 @@ pub enum Fit {
 pub enum Output {
     /// `[1, 4 + classes, n]`: centre, width and height, then a score for each class. Ultralytics' YOLOv8 and later.
     Yolov8(One),
-    /// `[1, n, 5 + classes]`: centre, width and height, the score of being anything, then that of each class if so: YOLOv5
-    /// and YOLOv7.
+    /// `[1, n, 5 + classes]`: centre, width and height, the score of being anything, then that of each class if so:
+    /// YOLOv5 and YOLOv7.
     Yolov5(One),
-    /// `[1, n, 1, 4]` and `[1, n, classes]`: corners as shares of the input, and scores. Darknet's YOLOv3 and v4 as they are
-    /// exported for Obico.
+    /// `[1, n, 1, 4]` and `[1, n, classes]`: corners as shares of the input, and scores. Darknet's models as
+    /// pytorch-YOLOv4 exports them; Obico's is one.
     Obico(Two),
     /// `[1, n, 4]` and `[1, n, classes]`: boxes and scores of a single-shot detector.
     Ssd(Ssd),
-    /// `[n, 6]` or `[1, n, 6]`: corners, score and class; of overlapping boxes the model keeps the best itself. YOLOv10, and
-    /// others that are exported end to end.
+    /// `[n, 6]` or `[1, n, 6]`: corners, score and class; of overlapping boxes the model keeps the best itself.
+    /// YOLOv10, and others that are exported end to end.
     Plain(One),
 }
 
@@ -171,13 +172,13 @@ pub struct Ssd {
     /// What the four numbers of a box are.
     pub order: Order,
     pub unit: Unit,
-    /// Whether the first score is that of the background. Left out: as the number of scores says, and yes if no classes are
-    /// named.
+    /// Whether the first score is that of the background. Left out: as the number of scores says, and yes if no classes
+    /// are named.
     pub background: Option<bool>,
     /// What makes probabilities of the scores.
     pub activation: Activation,
-    /// Where boxes are told relative to anchors: a JSON file of these, `[[x, y, width, height], …]`, centres and sizes as shares
-    /// of the input, in the model's order.
+    /// Where boxes are told relative to anchors: a JSON file of these, `[[x, y, width, height], …]`, centres and sizes
+    /// as shares of the input, in the model's order.
     pub anchors: Option<PathBuf>,
     /// What the numbers of such a box are multiplied by: those of the centre, and those of the size.
     pub variance: [f64; 2],

@@ -8,13 +8,13 @@ use super::Detected;
 /// does so, and that mean is about 0.02 where nothing is wrong.
 const DOUBTFUL: f64 = 0.38 + 0.02;
 
-/// Evidence of a failure, 0 to 1; from 0.5 on it is taken for one. All boxes count: give it those of the classes that are
-/// failures.
+/// Evidence of a failure, 0 to 1; from 0.5 on it is taken for one. All boxes count: give it those of the classes that
+/// are failures.
 ///
-/// With p, the sum of the boxes' scores, it is `1 - 2^(-p / 0.40)`. That is a noisy-or: each box leaves a doubt of its own,
-/// the doubts are multiplied, and a score of 0.40 leaves one half. So, as in Obico, two weak boxes are worth one of both
-/// scores together; unlike there, the result never passes 1 however many there are. It grows with each score and each
-/// box.
+/// With p, the sum of the boxes' scores, it is `1 - 2^(-p / 0.40)`. That is a noisy-or: each box leaves a doubt of its
+/// own, the doubts are multiplied, and a score of 0.40 leaves one half. So, as in Obico, two weak boxes are worth one
+/// of both scores together; unlike there, the result never passes 1 however many there are. It grows with each score
+/// and each box.
 ///
 /// | p | evidence | Obico's rule, if it lasts |
 /// |---|---|---|
@@ -59,7 +59,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn evidence_grows_with_each_score_and_each_box(mut scores in prop::collection::vec(0.0..1.0, 1..30), more in 0.01..0.3) {
+        fn evidence_grows_with_each_score_and_each_box(
+            mut scores in prop::collection::vec(0.0..1.0, 1..30), more in 0.01..0.3
+        ) {
             let before = failure_score(&boxes(&scores));
             prop_assert!((0.0..=1.0).contains(&before));
             scores[0] += more;

@@ -48,8 +48,8 @@ impl Layout {
         }
     }
 
-    /// Which one outputs of such shapes have, of a model with an input of so many pixels across and down and so many classes,
-    /// if that is known. `None`: none, or it could be several.
+    /// Which one outputs of such shapes have, of a model with an input of so many pixels across and down and so many
+    /// classes, if that is known. `None`: none, or it could be several.
     pub fn recognised(shapes: &[&[usize]], input: (u32, u32), classes: Option<usize>) -> Option<Self> {
         let boxes = |shape: &&&[usize]| matches!(shape, [1, _, 1, 4]);
         if let [a, b] = shapes
@@ -119,6 +119,8 @@ mod tests {
         assert_eq!(seen(&[&[1, 25200, 85], &[1, 3, 80, 80, 85]], None), Some(Layout::Yolov5));
         assert_eq!(seen(&[&[17, 6]], None), Some(Layout::Plain));
         assert_eq!(seen(&[&[1, 10647, 1, 4], &[1, 10647, 1]], None), Some(Layout::Obico));
+        // Obico's: 13 × 13 cells, five anchors, one class.
+        assert_eq!(seen(&[&[1, 845, 1, 4], &[1, 845, 1]], None), Some(Layout::Obico));
         assert_eq!(seen(&[&[1, 10647, 80], &[1, 10647, 1, 4]], None), Some(Layout::Obico));
         assert_eq!(seen(&[&[1, 1917, 4], &[1, 1917, 24]], None), Some(Layout::Ssd));
     }

@@ -1,7 +1,7 @@
 //! The names of classes that an export has noted in its file.
 
-/// Of Python's way to write a dictionary or list of texts, `{0: 'person', 1: "dog's"}`, in the order of the keys. `None`:
-/// it is nothing like that, or keys are missing.
+/// Of Python's way to write a dictionary or list of texts, `{0: 'person', 1: "dog's"}`, in the order of the keys.
+/// `None`: it is nothing like that, or keys are missing.
 pub fn noted(text: &str) -> Option<Vec<String>> {
     let mut named: Vec<(usize, String)> = vec![];
     let mut key = String::new();

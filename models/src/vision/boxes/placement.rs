@@ -29,8 +29,8 @@ impl Placement {
         Placement { left: margin(input.0, width), top: margin(input.1, height), width, height }
     }
 
-    /// Corners in pixels of the input become shares of the picture, cut off at its edges; `None`: nothing of the box is in
-    /// the picture.
+    /// Corners in pixels of the input become shares of the picture, cut off at its edges; `None`: nothing of the box is
+    /// in the picture.
     pub fn to_picture(self, corners: [f64; 4]) -> Option<[f64; 4]> {
         let across = |x: f64| ((x - f64::from(self.left)) / f64::from(self.width)).clamp(0.0, 1.0);
         let down = |y: f64| ((y - f64::from(self.top)) / f64::from(self.height)).clamp(0.0, 1.0);

@@ -71,9 +71,8 @@ impl Reading {
         let sieve = match &self.outputs {
             Outputs::Yolov8(name, unit) => {
                 let (tensor, mut sieve) = (told.get(name)?, sieve(*unit));
-                let fits = |rows: usize, count: usize| self.fits(rows, 4, count);
                 let &[1, rows, count] = &tensor.shape[..] else { return Err(self.unlike(told, name)) };
-                ensure!(fits(rows, count), self.unlike(told, name));
+                ensure!(self.fits(rows, 4, count), self.unlike(told, name));
                 decode::yolov8(&tensor.values, count, &mut sieve);
                 sieve
             }
@@ -117,8 +116,8 @@ impl Reading {
         sieve.finish()
     }
 
-    /// Whether a size is that of all classes and a few numbers more. Without names, there are more boxes than classes: else
-    /// rows could be taken for columns.
+    /// Whether a size is that of all classes and a few numbers more. Without names, there are more boxes than classes:
+    /// else rows could be taken for columns.
     fn fits(&self, size: usize, more: usize, count: usize) -> bool {
         match self.classes {
             Some(classes) => size == classes + more,

@@ -1,5 +1,5 @@
-//! Detectors on ONNX Runtime, with small models that the tests write: some tell the same boxes whatever they see, as each
-//! layout tells them, and one does look.
+//! Detectors on ONNX Runtime, with small models that the tests write: some tell the same boxes whatever they see, as
+//! each layout tells them, and one does look.
 
 mod refusals;
 
@@ -120,7 +120,8 @@ fn yolov8_is_recognised_and_its_names_are_taken_from_the_file() {
         .finish_with("test", &[("names", "{0: 'stringing', 1: 'spaghetti'}"), ("imgsz", "[64, 64]")]);
     let bench = Bench::with(&bytes);
     assert_eq!(bench.open("").unwrap().layout(), "yolov8");
-    // The second overlaps the first of its class, the fourth lies in the margin, the fifth half outside, the sixth is weak.
+    // The second overlaps the first of its class, the fourth lies in the margin, the fifth half outside, the sixth is
+    // weak.
     let expected =
         [("spaghetti", [90, 25, 25, 50, 50]), ("stringing", [60, 27, 25, 50, 50]), ("spaghetti", [30, 0, 0, 38, 50])];
     assert_eq!(rows(&bench.detect("", &picture())), expected);
