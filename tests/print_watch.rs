@@ -44,7 +44,10 @@ impl Facility {
         camera.size("front", 320, 240);
         let octoprint = OctoPrint::start();
         octoprint.upload("cube.gcode", &gcode(300));
-        folder.write("cameras.yaml", &format!("front: {{ address: '{}', printer: mini, rate: 2 }}\n", camera.url("front")));
+        folder.write(
+            "cameras.yaml",
+            &format!("front: {{ address: '{}', printer: mini, rate: 2 }}\n", camera.url("front")),
+        );
         let printer = format!("mini: {{ octoprint: '{}', key: '{}' }}\n", octoprint.url(), octoprint.key());
         folder.write("printers.yaml", &printer);
         let facility = Facility { folder, octoprint, camera, broker: free_port() };
@@ -102,7 +105,11 @@ fn a_print_that_fails_is_paused_and_its_people_are_told_why() {
         let judged: Option<Value> = said.lines().next().and_then(|line| serde_json::from_str(line).ok());
         judged.filter(|row| row["n"].as_i64().is_some_and(|n| n >= 10)).map(drop)
     });
-    assert!(facility.octoprint.flag("printing"), "a good print goes on: {:?}", facility.rows("print_watch.failures", at));
+    assert!(
+        facility.octoprint.flag("printing"),
+        "a good print goes on: {:?}",
+        facility.rows("print_watch.failures", at)
+    );
 
     facility.camera.show("front", &facility.folder.path("bad").display().to_string());
     let begun = Instant::now();
@@ -160,7 +167,7 @@ pipeline: p
 sources:
   wishes: { mqtt: { topic: "wish/{printer}", qos: 1 }, schema: { printer: utf8, job: utf8 }, retain: 1h }
 operators:
-  told: { from: wishes, command: { printers: printers.yaml, action: pause, deadline: 3s }, retain: 1h }
+  told: { from: wishes, command: { printers: printers.yaml, action: pause, deadline: 3s, ttl: 4s }, retain: 1h }
 sinks:
   out: { from: told, mqtt: { topic: "told/{printer}", as: events, key: [printer, job, outcome] } }
 "#,
@@ -186,7 +193,9 @@ sinks:
     let outcome = |printer: &str| {
         wait_for(&format!("the outcome of {printer}"), || {
             let said = told.messages().into_iter().find(|(topic, _)| *topic == format!("told/{printer}"));
-            said.map(|(_, payload)| serde_json::from_str::<Value>(&payload).unwrap()["outcome"].as_str().unwrap().to_owned())
+            said.map(|(_, payload)| {
+                serde_json::from_str::<Value>(&payload).unwrap()["outcome"].as_str().unwrap().to_owned()
+            })
         })
     };
     assert_eq!(outcome("mini"), "other_job");

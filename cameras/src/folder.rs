@@ -23,19 +23,38 @@ pub(crate) async fn show(path: &Path, feed: &Feed) -> Result<(), Trouble> {
     if pictures.is_empty() {
         return Err(Trouble::new(format!("{} has no pictures ({})", path.display(), ENDINGS.join(", "))));
     }
+    let mut unread = None;
+    let mut is_shown = false;
     for picture in pictures {
-        let mut bytes = vec![];
-        let file = tokio::fs::File::open(&picture).await.map_err(told)?;
-        file.take(LONGEST_PICTURE as u64 + 1).read_to_end(&mut bytes).await.map_err(told)?;
-        if bytes.len() > LONGEST_PICTURE {
-            return Err(Trouble::new(format!("{} is longer than {LONGEST_PICTURE} bytes", picture.display())));
-        }
+        let bytes = match read(&picture).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // The others are worth looking at all the same.
+                tracing::warn!("{} is left out: {error}", picture.display());
+                unread = Some(error);
+                continue;
+            }
+        };
         while !feed.opens() {
             tokio::time::sleep(feed.until_due()).await;
         }
         feed.put_when_empty(bytes.into()).await;
+        is_shown = true;
     }
-    Ok(())
+    match unread {
+        Some(error) if !is_shown => Err(told(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn read(picture: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    let file = tokio::fs::File::open(picture).await?;
+    file.take(LONGEST_PICTURE as u64 + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() > LONGEST_PICTURE {
+        return Err(io::Error::other(format!("it is longer than {LONGEST_PICTURE} bytes")));
+    }
+    Ok(bytes)
 }
 
 async fn list(path: &Path) -> io::Result<Vec<PathBuf>> {

@@ -271,7 +271,9 @@ impl Diagnosis {
             return;
         }
         // A black picture may well stay the same: that it is black says more.
-        if light != State::Black && self.criteria.frozen.is_some_and(|frozen| now >= novel + frozen) {
+        if light != State::Black
+            && self.criteria.frozen.is_some_and(|frozen| self.seen.is_some_and(|seen| seen >= novel + frozen))
+        {
             self.enter(State::Frozen, now);
             return;
         }

@@ -75,7 +75,8 @@ pub(crate) fn look(bytes: Bytes, size: u32, quality: u8) -> Result<Picture, NoPi
     let (width, height) = fitting(decoded.width(), decoded.height(), size);
     let has_size = (width, height) == (decoded.width(), decoded.height());
     let (decoded, jpeg) = if has_size && format == ImageFormat::Jpeg {
-        (decoded, bytes)
+        // Of its own: the bytes may be a part of a larger buffer, which they would keep.
+        (decoded, Bytes::copy_from_slice(&bytes))
     } else {
         let rgb = resized(&decoded.into_rgb8(), width, height)?;
         let jpeg = encode(&rgb, width, height, quality)?;

@@ -227,7 +227,9 @@ impl Watch {
     fn stopped(&mut self, result: Result<(), Trouble>, now: Instant) {
         let Some((_, since)) = self.attempt.take() else { return };
         let trouble = match result {
-            Ok(()) if self.feed.settings.again && self.good.is_some_and(|good| good >= since) => {
+            Ok(())
+                if self.feed.settings.again && (self.is_under_way() || self.good.is_some_and(|good| good >= since)) =>
+            {
                 // A recording of one picture would otherwise be opened as fast as it can be.
                 self.resume = Some(now.max(since + self.feed.settings.period().min(TICK)));
                 return;
@@ -240,6 +242,11 @@ impl Watch {
             Err(trouble) => trouble,
         };
         self.trouble(&trouble.0, now);
+    }
+
+    /// Whether a picture has come that has not been looked at yet.
+    fn is_under_way(&self) -> bool {
+        self.looking.is_some() || !self.feed.is_empty()
     }
 
     /// The camera cannot be read: it is tried again after a while.

@@ -3,13 +3,13 @@
 //! Each row of the stream in `from:` is one command. Its `action` is fixed in the options, never a toggle; it is about the
 //! print in the row's column `job`, and if another one is being made, nothing is sent. Its outcome is read back from the
 //! printer: that a command was accepted does not mean that it was carried out. Outcomes are recorded; after a kill, commands
-//! without one are given again, which is safe because they are bound to their print and do nothing twice. What is older
-//! than `ttl` by then is left alone.
+//! without one are given again: a pause, resume or cancel is bound to its print and does nothing twice. What is older than
+//! `ttl` by then is left alone. Commands of one printer are carried out one after the other.
 
+use anyhow::Context;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type};
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
 use jarvis_printers::roster::{Named, printers};
 use jarvis_printers::{Action, Command as Order, JobId, Outcome, Printer, What};
 use jarvis_runtime::asking::{Asker, Question, Questions};
@@ -17,8 +17,14 @@ use jarvis_runtime::kinds::{OperatorKind, OperatorPlan, PlanContext, StreamSpec}
 use jarvis_runtime::roster::roster;
 use jarvis_spec::{Diagnostic, Diagnostics, Node, Operator};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The kind `command`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +49,8 @@ struct Options {
     #[serde(default = "deadline", deserialize_with = "jarvis_spec::duration::deserialize")]
     #[schemars(with = "String")]
     deadline: Duration,
-    /// After this time a command that was not given is not given any more: 60s unless set.
+    /// For so long a command is given, and given again while the printer cannot be reached or does not do it: 60s unless
+    /// set. One that is older is not given any more.
     #[serde(default = "ttl", deserialize_with = "jarvis_spec::duration::deserialize")]
     #[schemars(with = "String")]
     ttl: Duration,
@@ -138,22 +145,71 @@ impl Asker for Commands {
     }
     fn run(self: Box<Self>, mut questions: Questions) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let mut under_way = FuturesUnordered::new();
+            let (tell, mut told) = mpsc::unbounded_channel();
+            let (mut lines, mut serving) = (HashMap::new(), JoinSet::new());
+            for Named { name, printer, .. } in self.printers {
+                let (line, waiting) = mpsc::unbounded_channel();
+                let operator = questions.operator().to_owned();
+                serving.spawn(serve(printer, waiting, tell.clone(), self.options.clone(), operator));
+                lines.insert(name, line);
+            }
             loop {
                 tokio::select! {
                     asked = questions.next() => {
                         let Some(asked) = asked else { return Ok(()) };
                         for question in asked {
-                            under_way.push(self.carry_out(question, questions.operator().to_owned()));
+                            let name = text(&question, "printer").unwrap_or_default();
+                            match lines.get(&name) {
+                                Some(line) => line.send(question).context("nobody serves the printer any more")?,
+                                None => {
+                                    let detail = format!("there is no printer {name:?} in `printers`");
+                                    let unknown = Told::unsent("unknown_printer", detail);
+                                    questions.answer(vec![(question, unknown.columns())]).await?;
+                                }
+                            }
                         }
                     }
-                    Some((question, came)) = under_way.next() => {
-                        questions.answer(vec![(question, came)]).await?;
+                    Some((question, came)) = told.recv() => {
+                        let came: Told = came;
+                        let operator = questions.operator().to_owned();
+                        metrics::counter!("jarvis_commands_total", "operator" => operator, "outcome" => came.outcome)
+                            .increment(1);
+                        questions.answer(vec![(question, came.columns())]).await?;
                     }
+                    Some(ended) = serving.join_next() => ended.context("a printer is served no more")?,
                 }
             }
         })
     }
+}
+
+/// Carries out the commands of one printer, one after the other in the order they were given.
+async fn serve(
+    printer: Arc<Printer>,
+    mut waiting: mpsc::UnboundedReceiver<Question>,
+    to: mpsc::UnboundedSender<(Question, Told)>,
+    options: Arc<Options>,
+    operator: String,
+) {
+    while let Some(question) = waiting.recv().await {
+        let told = loop {
+            let told = tell(&printer, &question, &options, &operator).await;
+            let may_come = matches!(told.outcome, "unreachable" | "not_confirmed");
+            if !may_come || age(&question) + AGAIN >= options.ttl {
+                break told;
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
+        if to.send((question, told)).is_err() {
+            return;
+        }
+    }
+}
+
+/// How long ago a command was given.
+fn age(question: &Question) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_micros(question.time()))
 }
 
 /// What is told of a command.
@@ -181,29 +237,8 @@ impl Told {
     }
 }
 
-impl Commands {
-    fn carry_out(
-        &self,
-        question: Question,
-        operator: String,
-    ) -> impl Future<Output = (Question, Vec<ArrayRef>)> + use<> {
-        let name = text(&question, "printer").unwrap_or_default();
-        let printer = self.printers.iter().find(|named| named.name == name).map(|named| named.printer.clone());
-        let options = self.options.clone();
-        async move {
-            let told = match printer {
-                None => Told::unsent("unknown_printer", format!("there is no printer {name:?} in `printers`")),
-                Some(printer) => tell(&printer, &question, &options, &operator).await,
-            };
-            metrics::counter!("jarvis_commands_total", "operator" => operator, "outcome" => told.outcome).increment(1);
-            (question, told.columns())
-        }
-    }
-}
-
 async fn tell(printer: &Printer, question: &Question, options: &Options, operator: &str) -> Told {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = now.saturating_sub(Duration::from_micros(question.time()));
+    let age = age(question);
     if age > options.ttl {
         return Told::unsent("expired", format!("it is {age:.0?} old, and commands are given for {:?}", options.ttl));
     }

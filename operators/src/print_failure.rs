@@ -175,7 +175,8 @@ impl Machine for Follows {
             sensitivity: sensitivity.unwrap_or(self.sensitivity),
             quiet_for: self.quiet_for.as_micros() as u64,
         };
-        Box::new(Course::new(printer, settings, self.roles.clone(), schema()))
+        let longest = self.longest.as_micros() as u64;
+        Box::new(Course::new(printer, settings, longest, self.roles.clone(), schema()))
     }
 
     fn lasts(&self) -> Duration {

@@ -167,7 +167,7 @@ impl<W: Wire> Course<'_, W> {
                 self.seen = now.phase;
                 evidence.away = None;
                 evidence.heard = Some(Instant::now());
-                judge::after(&self.command.action, before, &now)
+                judge::after(&self.command.action, before, &now, evidence.accepted)
             }
             Err(fault) => {
                 evidence.away = Some(fault.to_string());
@@ -182,7 +182,7 @@ impl<W: Wire> Course<'_, W> {
         let declined = What::Refused { status, message };
         let Ok(Ok(now)) = timeout_at(self.end, self.wire.read()).await else { return declined };
         self.seen = now.phase;
-        judge::after(&self.command.action, before, &now).unwrap_or(declined)
+        judge::after(&self.command.action, before, &now, false).unwrap_or(declined)
     }
 }
 

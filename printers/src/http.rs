@@ -65,7 +65,8 @@ impl Http {
         let client = Client::builder()
             .default_headers(headers)
             .connect_timeout(CONNECT)
-            .read_timeout(QUIET)
+            // Long uploads and macros take their time: questions have a limit, what is sent has a deadline.
+            .tcp_keepalive(QUIET)
             // A server elsewhere must not be given the key.
             .redirect(redirect::Policy::none())
             .no_proxy()

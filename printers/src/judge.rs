@@ -69,14 +69,16 @@ fn another_job(command: &Command, now: &Report) -> Option<What> {
     (running != Some(meant)).then(|| What::OtherJob { running: running.cloned() })
 }
 
-/// Judges a state after sending: `None` while it is not settled.
-pub(crate) fn after(action: &Action, before: &Report, now: &Report) -> Option<What> {
+/// Judges a state after sending: `None` while it is not settled. `is_accepted`: the printer has said that it took the
+/// command; a state that was there before shows nothing.
+pub(crate) fn after(action: &Action, before: &Report, now: &Report, is_accepted: bool) -> Option<What> {
     let phase = now.phase;
+    let has_failed = phase == Phase::Error && (is_accepted || !matches!(before.phase, Phase::Error | Phase::Unknown));
     let done = Some(What::Done { already: false });
     let same = same_job(before, now);
     match action {
         // The next print is not the one that was to be cancelled.
-        Action::Cancel if !same || ended(now) => done,
+        Action::Cancel if !same || phase == Phase::Idle || has_failed => done,
         Action::Pause | Action::Resume if !same => {
             Some(What::OtherJob { running: now.running().map(|job| job.id.clone()) })
         }
@@ -89,7 +91,7 @@ pub(crate) fn after(action: &Action, before: &Report, now: &Report) -> Option<Wh
         Action::Start { file } => begun(file, before, now).then_some(What::Done { already: false }),
         Action::Upload { name, print: true, .. } => begun(name, before, now).then_some(What::Done { already: false }),
         Action::Heat { tool, celsius } if has_target(now, tool, *celsius) => done,
-        Action::EmergencyStop if matches!(phase, Phase::Error | Phase::Offline) => done,
+        Action::EmergencyStop if has_failed || is_accepted && phase == Phase::Offline => done,
         _ => None,
     }
 }
@@ -100,10 +102,6 @@ fn same_job(before: &Report, now: &Report) -> bool {
         (Some(before), Some(now)) => before.id == now.id,
         _ => true,
     }
-}
-
-fn ended(now: &Report) -> bool {
-    matches!(now.phase, Phase::Idle | Phase::Error)
 }
 
 /// Whether a print of the file began since: it is being made, or was so short that it is over. A file may have been put

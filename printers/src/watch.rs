@@ -28,7 +28,8 @@ pub(crate) async fn watch(wire: &impl Wire, patience: Duration, to: mpsc::Sender
 /// Connects again and again.
 async fn search(wire: &impl Wire, patience: Duration, seen: &mpsc::Sender<Report>, faults: &mpsc::Sender<Fault>) {
     // A printer that is back is to be seen soon, however long it was away.
-    let longest = LONGEST_PAUSE.min(patience.max(FIRST_PAUSE));
+    // Several attempts fit into the patience, so that one that succeeds now and then is not taken for none.
+    let longest = LONGEST_PAUSE.min((patience / 3).max(FIRST_PAUSE));
     let mut pause = FIRST_PAUSE;
     loop {
         let since = Instant::now();

@@ -138,9 +138,8 @@ pub fn compile(
 fn is_declared(pipelines: &[Pipeline], own: &Pipeline, stream: &str) -> bool {
     let (pipeline, stream) = stream.split_once('.').unwrap_or((&own.name.value, stream));
     let mut pipelines = pipelines.iter().filter(|p| p.name.value == pipeline);
-    pipelines.any(|p| {
-        p.sources.iter().any(|s| s.name.value == stream) || p.operators.iter().any(|o| o.name.value == stream)
-    })
+    pipelines
+        .any(|p| p.sources.iter().any(|s| s.name.value == stream) || p.operators.iter().any(|o| o.name.value == stream))
 }
 
 struct Compiler<'k> {

@@ -75,14 +75,14 @@ pub(crate) fn ends(
 ) -> anyhow::Result<(SinkPlan, SourcePlan)> {
     let between = Arc::new(Between { name: name.to_owned(), ..Between::default() });
     let asking = Asking { between: between.clone(), codec: Codec::new(question.clone())?, schema: question.clone() };
-    let answering = Answering { between, asker, schema: answer.clone() };
+    let answering = Answering { between, asker, question: question.clone(), schema: answer.clone() };
     let publish = Publish::changes(name);
     Ok((SinkPlan { publish, driver: Box::new(asking) }, SourcePlan::Live(Box::new(answering))))
 }
 
 /// What both ends see.
 #[derive(Default)]
-struct Between {
+pub struct Between {
     name: String,
     state: Mutex<State>,
     /// Questions have come.
@@ -103,6 +103,10 @@ struct State {
     upper: u64,
     /// Whether somebody answers yet.
     is_answering: bool,
+    /// Whoever answers waits for the graph to take an answer.
+    is_giving: bool,
+    /// Who is asked instead, since a reload.
+    successor: Option<Arc<Between>>,
     notes: u64,
 }
 
@@ -161,6 +165,21 @@ impl Between {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+    /// From now on another is asked, also what is open here. What is answered, but not durable, stays.
+    pub fn hand_over_to(&self, successor: &Arc<Between>) {
+        let mut state = self.state();
+        let open: Vec<Question> =
+            state.open.values().filter(|(_, is_answered)| !is_answered).map(|(q, _)| q.clone()).collect();
+        state.waiting.clear();
+        for question in open {
+            state.open.remove(&question.id);
+            successor.state().ask(question);
+        }
+        state.successor = Some(successor.clone());
+        drop(state);
+        self.taken.notify_one();
+        successor.asked.notify_one();
+    }
     fn tell_delivered(&self, state: &State) {
         self.delivered.fetch_max(state.delivered_upto(), Ordering::Release);
     }
@@ -204,8 +223,18 @@ impl SinkDriver for Asking {
                 let taken = self.between.taken.notified();
                 {
                     let mut state = self.between.state();
-                    // Before somebody answers, questions wait however many they are: that is while a log runs again.
-                    if state.waiting.len() < MOST_WAITING || !state.is_answering {
+                    if let Some(successor) = state.successor.clone() {
+                        drop(state);
+                        let mut state = successor.state();
+                        state.upper = state.upper.max(batch.upper);
+                        questions.into_iter().for_each(|question| state.ask(question));
+                        drop(state);
+                        successor.asked.notify_one();
+                        return Ok(());
+                    }
+                    // Before somebody answers, questions wait however many they are: that is while a log runs again. And
+                    // who waits for the graph to take an answer cannot take questions: the graph must not wait for it.
+                    if state.waiting.len() < MOST_WAITING || !state.is_answering || state.is_giving {
                         state.upper = state.upper.max(batch.upper);
                         questions.into_iter().for_each(|question| state.ask(question));
                         self.between.tell_delivered(&state);
@@ -225,6 +254,9 @@ impl SinkDriver for Asking {
             Ok(())
         })
     }
+    fn between(&self) -> Option<Arc<Between>> {
+        Some(self.between.clone())
+    }
     fn delivered(&self) -> Option<Arc<AtomicU64>> {
         Some(self.between.delivered.clone())
     }
@@ -236,6 +268,15 @@ impl SinkDriver for Asking {
     fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
             let open = read(&snapshot).context("the questions that were open cannot be read")?;
+            let own = |question: &Question| question.rows.schema().fields() == self.schema.fields();
+            let (open, others): (Vec<_>, Vec<_>) = open.into_iter().partition(own);
+            if !others.is_empty() {
+                tracing::warn!(
+                    operator = self.between.name,
+                    questions = others.len(),
+                    "open questions had other columns, and are not asked any more"
+                );
+            }
             open.into_iter().for_each(|question| self.between.state().ask(question));
             self.between.asked.notify_one();
             Ok(())
@@ -281,22 +322,26 @@ fn read(snapshot: &[u8]) -> anyhow::Result<Vec<Question>> {
 struct Answering {
     between: Arc<Between>,
     asker: Box<dyn Asker>,
+    question: SchemaRef,
     schema: SchemaRef,
 }
 
 impl LiveSource for Answering {
     fn marks(&self) -> String {
-        self.asker.marks()
+        format!("{:?} {}", self.question, self.asker.marks())
     }
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let Answering { between, asker, schema } = *self;
+            let Answering { between, asker, schema, .. } = *self;
             let note = feed.restored.notes.last();
             let answered = note.and_then(Answered::of).unwrap_or_default();
             {
                 let mut state = between.state();
                 state.is_answering = true;
                 state.notes = note.map_or(0, |note| note.first + 1);
+                // What the next notes say includes what the log says already.
+                state.beyond.extend(answered.beyond.iter().copied());
+                state.upper = state.upper.max(answered.upto);
             }
             between.taken.notify_one();
             asker.run(Questions { between, feed, answered, schema }).await
@@ -393,7 +438,19 @@ impl Questions {
         };
         let between = self.between.clone();
         let on_safe: Box<dyn FnOnce() + Send> = Box::new(move || between.close(&ids));
-        self.feed.send(Arrival { decoded, note: Some(note), on_safe: Some(on_safe) }).await
+        self.between.state().is_giving = true;
+        self.between.taken.notify_one();
+        let sent = self.feed.send(Arrival { decoded, note: Some(note), on_safe: Some(on_safe) }).await;
+        self.between.state().is_giving = false;
+        sent
+    }
+}
+
+impl Drop for Questions {
+    /// Nobody answers any more: who asks does not wait for it.
+    fn drop(&mut self) {
+        self.between.state().is_answering = false;
+        self.between.taken.notify_one();
     }
 }
 

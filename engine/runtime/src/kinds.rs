@@ -218,6 +218,10 @@ pub trait SinkDriver: Send {
     fn is_lasting(&self) -> bool {
         true
     }
+    /// Of the end that questions leave by: what it shares with the one that answers.
+    fn between(&self) -> Option<Arc<crate::asking::Between>> {
+        None
+    }
     /// Whether it only takes down the changes of ticks: the log does not keep what it was told, and a restart tells it no
     /// difference.
     fn is_record(&self) -> bool {

@@ -147,7 +147,11 @@ sinks:
 ";
 
 fn project(until: i64, doubles: &Doubles, held: &Held) -> Project {
-    let pipeline = parse_pipeline(SourceText::new("p.yaml", PIPELINE), &|_| None).expect("a pipeline");
+    written(PIPELINE, until, doubles, held)
+}
+
+fn written(yaml: &str, until: i64, doubles: &Doubles, held: &Held) -> Project {
+    let pipeline = parse_pipeline(SourceText::new("p.yaml", yaml), &|_| None).expect("a pipeline");
     let kinds = Kinds {
         sources: vec![Box::new(Numbers { until })],
         operators: vec![Box::new(doubles.clone())],
@@ -210,4 +214,35 @@ fn what_was_not_answered_is_asked_again_and_nothing_else() {
     let (third, kept) = run(60, usize::MAX, Some(folder.path()), |held, _| held.len() == wanted.len());
     assert!(third.is_empty(), "{third:?}");
     assert_eq!(kept, wanted);
+}
+
+#[test]
+fn a_changed_asker_is_asked_what_is_open_and_nothing_else() {
+    let (held, slow) = (Held::default(), Doubles { asked: Arc::default(), gives: 25 });
+    let quick = Doubles { asked: Arc::default(), gives: usize::MAX };
+    let (first, held_then) = (project(60, &slow, &held), Held::default());
+    let second = written(&PIPELINE.replace("double: {}", "double: { more: 1 }"), 60, &quick, &held_then);
+    let (control, requests) = channel(1);
+    let thread = std::thread::spawn(move || run_live(first, LiveOptions::default(), requests));
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait("the questions", &|| slow.asked.lock().expect("nobody panics").len() == 60);
+    std::thread::sleep(Duration::from_millis(100));
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    control.blocking_send(Control::Reload { project: Box::new(second), reply }).expect("it runs");
+    answer.blocking_recv().expect("it answers").expect("it is taken over");
+    wait("the other questions", &|| quick.asked.lock().expect("nobody panics").len() == 35);
+    std::thread::sleep(Duration::from_millis(100));
+    control.blocking_send(Control::Stop).expect("it runs");
+    thread.join().expect("no panic").expect("it ends as it was told to");
+    let mut open = slow.asked.lock().expect("nobody panics")[25..].to_vec();
+    let mut asked = quick.asked.lock().expect("nobody panics").clone();
+    open.sort_unstable();
+    asked.sort_unstable();
+    assert_eq!(asked, open);
 }

@@ -9,11 +9,8 @@ use std::path::Path;
 fn load(folder: &Path, yaml: &str) -> Result<Project, String> {
     let file = folder.join("p.yaml");
     std::fs::write(&file, yaml).expect("a folder of its own can be written");
-    let kinds = Kinds {
-        sources: jarvis_sources::kinds(),
-        operators: jarvis_operators::kinds(),
-        sinks: jarvis_sinks::kinds(),
-    };
+    let kinds =
+        Kinds { sources: jarvis_sources::kinds(), operators: jarvis_operators::kinds(), sinks: jarvis_sinks::kinds() };
     Project::load(&Paths { pipelines: vec![file], config: None, data: None }, &kinds).map_err(|found| found.to_string())
 }
 
@@ -29,13 +26,17 @@ fn assert_says(said: &str, words: &[&str]) {
     assert!(words.iter().all(|word| said.contains(word)), "{words:?} are not all in:\n{said}");
 }
 
-const SCORES: &str = "  scores: { mqtt: { topic: 's/{printer}' }, schema: { printer: utf8, score: float64 }, retain: 1m }\n";
+const SCORES: &str =
+    "  scores: { mqtt: { topic: 's/{printer}' }, schema: { printer: utf8, score: float64 }, retain: 1m }\n";
 const FRAMES: &str = "  frames: { camera: { cameras: { a: { address: 'rtsp://h/' } } }, retain: 1m }\n";
 
 #[test]
 fn a_state_machine_reads_events_only() {
     let keyed = SCORES.replace("retain: 1m", "retain: 1m, key: [printer]");
-    assert_says(&refused(&keyed, "  o: { from: scores, print_failure: {} }\n"), &["no_events", "p.yaml:5", "table that changes"]);
+    assert_says(
+        &refused(&keyed, "  o: { from: scores, print_failure: {} }\n"),
+        &["no_events", "p.yaml:5", "table that changes"],
+    );
     let grouped = "  g: { sql: 'SELECT printer, max(score) AS score FROM scores GROUP BY printer' }\n  o: { from: g, print_failure: {} }\n";
     assert_says(&refused(SCORES, grouped), &["no_events", "only filters, computes or unites"]);
 }
@@ -43,7 +44,10 @@ fn a_state_machine_reads_events_only() {
 #[test]
 fn a_stream_must_say_something_of_prints() {
     let other = SCORES.replace("score:", "celsius:");
-    assert_says(&refused(&other, "  o: { from: scores, print_failure: {} }\n"), &["unknown_column", "says nothing of prints", "`score`"]);
+    assert_says(
+        &refused(&other, "  o: { from: scores, print_failure: {} }\n"),
+        &["unknown_column", "says nothing of prints", "`score`"],
+    );
     let nobody = "  scores: { mqtt: { topic: 's' }, schema: { score: float64 }, retain: 1m }\n";
     assert_says(&refused(nobody, "  o: { from: scores, print_failure: {} }\n"), &["does not say of which printer"]);
     let text = SCORES.replace("score: float64", "score: utf8");
@@ -54,23 +58,36 @@ fn a_stream_must_say_something_of_prints() {
 fn options_of_operators_are_checked() {
     let sensitive = "  o: { from: scores, print_failure: { sensitivity: very } }\n";
     assert_says(&refused(SCORES, sensitive), &["\"very\" is no sensitivity", "low, normal, high"]);
-    assert_says(&refused(SCORES, "  o: { from: scores, print_failure: { sensitiviti: low } }\n"), &["sensitiviti", "did you mean"]);
+    assert_says(
+        &refused(SCORES, "  o: { from: scores, print_failure: { sensitiviti: low } }\n"),
+        &["sensitiviti", "did you mean"],
+    );
     assert_says(&refused(SCORES, "  o: { print_failure: {} }\n"), &["does not say what it reads", "from:"]);
     assert_says(&refused(SCORES, "  o: { from: scores, print_failur: {} }\n"), &["unknown_kind", "print_failure"]);
-    assert_says(&refused(SCORES, "  o: { from: scores, print_failure: {}, retain: 1h }\n"), &["asks nobody", "remove `retain`"]);
-    assert_says(&refused(SCORES, "  o: { sql: 'SELECT * FROM scores', retain: 1h }\n"), &["wrong_key", "remove `retain`"]);
+    assert_says(
+        &refused(SCORES, "  o: { from: scores, print_failure: {}, retain: 1h }\n"),
+        &["asks nobody", "remove `retain`"],
+    );
+    assert_says(
+        &refused(SCORES, "  o: { sql: 'SELECT * FROM scores', retain: 1h }\n"),
+        &["wrong_key", "remove `retain`"],
+    );
 }
 
 #[test]
 fn what_asks_says_how_long_answers_count_and_asks_about_one_stream() {
-    assert_says(&refused(FRAMES, "  o: { from: frames, infer: { judge: j.json } }\n"), &["missing_retention", "retain: 10m"]);
+    assert_says(
+        &refused(FRAMES, "  o: { from: frames, infer: { judge: j.json } }\n"),
+        &["missing_retention", "retain: 10m"],
+    );
     let two = "  o: { from: [frames, frames], infer: { judge: j.json }, retain: 1m }\n";
     assert_says(&refused(FRAMES, two), &["one stream"]);
     let no_frame = "  o: { from: scores, infer: { judge: j.json, newest_per: printer }, retain: 1m }\n";
     assert_says(&refused(SCORES, no_frame), &["no column `frame: utf8`", "camera"]);
     let unknown = "  o: { from: frames, infer: { judge: 'judges/{camra}.json' }, retain: 1m }\n";
     assert_says(&refused(FRAMES, unknown), &["there is no column camra", "camera"]);
-    let twice = "  v: { sql: 'SELECT *, 1.0 AS score FROM frames' }\n  o: { from: v, infer: { judge: j.json }, retain: 1m }\n";
+    let twice =
+        "  v: { sql: 'SELECT *, 1.0 AS score FROM frames' }\n  o: { from: v, infer: { judge: j.json }, retain: 1m }\n";
     assert_says(&refused(FRAMES, twice), &["duplicate_column", "score"]);
     let no_job = "  o: { from: scores, command: { printers: {}, action: pause }, retain: 1m }\n";
     assert_says(&refused(SCORES, no_job), &["no column `job`"]);
@@ -80,18 +97,23 @@ fn what_asks_says_how_long_answers_count_and_asks_about_one_stream() {
 
 #[test]
 fn devices_are_checked_and_their_secrets_stay_secret() {
-    let camera = |entry: &str| refused(&format!("  f: {{ camera: {{ cameras: {{ a: {entry} }} }}, retain: 1m }}\n"), "");
+    let camera =
+        |entry: &str| refused(&format!("  f: {{ camera: {{ cameras: {{ a: {entry} }} }}, retain: 1m }}\n"), "");
     assert_says(&camera("{ address: 'ftp://h/' }"), &["address", "rtsp://"]);
     assert_says(&camera("{ address: 'rtsp://h/', rate: 0 }"), &["rate", "0.001"]);
     assert_says(&camera("{ adress: 'rtsp://h/' }"), &["adress", "address"]);
     let said = camera("{ address: 'rtsp://u:hunter2@h:99999/' }");
     // The line is shown as it is written: what reads the environment shows its name.
     assert!(!said.lines().next().is_some_and(|line| line.contains("hunter2")), "{said}");
-    let printer = |entry: &str| refused(&format!("  f: {{ octoprint: {{ printers: {{ a: {entry} }} }}, retain: 1m }}\n"), "");
+    let printer =
+        |entry: &str| refused(&format!("  f: {{ octoprint: {{ printers: {{ a: {entry} }} }}, retain: 1m }}\n"), "");
     assert_says(&printer("{ key: abc }"), &["one address", "octoprint: URL"]);
     assert_says(&printer("{ octoprint: 'h', key: abc }"), &["not a URL"]);
     assert_says(&printer("{ bambu: '10.0.0.1' }"), &["serial"]);
-    assert_says(&refused("  f: { camera: { cameras: gone.yaml }, retain: 1m }\n", ""), &["file_not_found", "gone.yaml"]);
+    assert_says(
+        &refused("  f: { camera: { cameras: gone.yaml }, retain: 1m }\n", ""),
+        &["file_not_found", "gone.yaml"],
+    );
     let own = "  f: { camera: { cameras: {} }, schema: { a: int64 }, retain: 1m }\n";
     assert_says(&refused(own, ""), &["wrong_schema", "remove `schema`"]);
 }
@@ -131,11 +153,19 @@ fn answers_come_when_they_are_said_to_and_count_as_long_as_they_may() {
 
 #[test]
 fn wrong_answers_fail_a_test_and_say_why() {
-    let answers = |answers: &str| tested(&format!("  - name: t\n{GIVEN}    answers: {answers}\n    expect: [ {{ at: 9s, high: [] }} ]\n"));
-    assert_says(&answers("{ scores: [ { to: { frame: f1 }, answer: { score: 0.1, judge: j } } ] }"), &["0 passed, 1 failed", "nothing answers", "f2"]);
+    let answers = |answers: &str| {
+        tested(&format!("  - name: t\n{GIVEN}    answers: {answers}\n    expect: [ {{ at: 9s, high: [] }} ]\n"))
+    };
+    assert_says(
+        &answers("{ scores: [ { to: { frame: f1 }, answer: { score: 0.1, judge: j } } ] }"),
+        &["0 passed, 1 failed", "nothing answers", "f2"],
+    );
     assert_says(&answers("{ scores: { scor: 0.1, judge: j } }"), &["no column scor", "score, judge"]);
     assert_says(&answers("{ scores: { score: 0.1 } }"), &["judge"]);
     assert_says(&answers("{ high: { score: 0.1 } }"), &["asks no model"]);
-    assert_says(&answers("{ scores: [ { to: { camra: a }, answer: { score: 0.1, judge: j } } ] }"), &["no column camra"]);
+    assert_says(
+        &answers("{ scores: [ { to: { camra: a }, answer: { score: 0.1, judge: j } } ] }"),
+        &["no column camra"],
+    );
     assert_says(&answers("{ scores: { score: 0.1, judge: j } }"), &["1 passed, 0 failed"]);
 }

@@ -86,15 +86,18 @@ impl Inference {
                 (Looked::Skip(question), ..) => questions.skip(vec![question]),
                 (Looked::Fail(question, code, message), ..) => questions.fail(question, code, message).await?,
                 (Looked::Ready(task), Some(network), _) => {
-                    let network = network.clone();
-                    running.push(tokio::task::spawn_blocking(move || task.score(&network)));
+                    let (network, question) = (network.clone(), task.question.clone());
+                    running.push((question, tokio::task::spawn_blocking(move || task.score(&network))));
                 }
                 (Looked::Ready(task), None, Some(why)) => questions.fail(task.question, "no_model", why).await?,
                 (Looked::Ready(task), None, None) => questions.skip(vec![task.question]),
             }
         }
-        for scored in running {
-            let (question, answer, took) = scored.await.context("the judging of a frame was given up")?;
+        for (question, scored) in running {
+            let (answer, took) = match scored.await {
+                Ok(scored) => scored,
+                Err(error) => (Err(anyhow::anyhow!("it could not be judged: {error}")), Duration::ZERO),
+            };
             metrics::histogram!("jarvis_infer_seconds", "operator" => questions.operator().to_owned())
                 .record(took.as_secs_f64());
             match answer {
@@ -152,9 +155,9 @@ impl Network {
 
 impl Task {
     /// The columns that an answer adds, and how long it took.
-    fn score(self, network: &Extractor) -> (Question, anyhow::Result<Vec<ArrayRef>>, Duration) {
+    fn score(self, network: &Extractor) -> (anyhow::Result<Vec<ArrayRef>>, Duration) {
         let begun = Instant::now();
-        let Task { question, pixels, learnt } = self;
+        let Task { pixels, learnt, .. } = self;
         let score = || -> anyhow::Result<f64> {
             let features = network.features(&[picture::useful(&pixels)?])?;
             let features = features.first().context("the network says nothing of the frame")?;
@@ -165,6 +168,6 @@ impl Task {
             let judge: ArrayRef = Arc::new(StringArray::from(vec![learnt.name.clone()]));
             vec![score, judge]
         });
-        (question, answer, begun.elapsed())
+        (answer, begun.elapsed())
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Course {
     /// `None`: events that say no printer; nothing comes of them.
     printer: Option<String>,
     settings: Settings,
+    /// What is looked back at, µs.
+    longest: u64,
     roles: Roles,
     schema: SchemaRef,
     /// The print that the watch is over.
@@ -35,9 +37,20 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub fn new(printer: Option<String>, settings: Settings, roles: Roles, schema: SchemaRef) -> Self {
+    pub fn new(printer: Option<String>, settings: Settings, longest: u64, roles: Roles, schema: SchemaRef) -> Self {
         let watch = Watch::new(settings);
-        Course { printer, settings, roles, schema, job: None, watch, phase: Phase::Unknown, now: 0, last_event: 0 }
+        Course {
+            printer,
+            settings,
+            longest,
+            roles,
+            schema,
+            job: None,
+            watch,
+            phase: Phase::Unknown,
+            now: 0,
+            last_event: 0,
+        }
     }
 
     /// Another print of the same printer is watched anew.
@@ -54,6 +67,13 @@ impl Course {
         }
         self.phase = said.telemetry.phase;
         self.watch.feed(at, &Told::Telemetry(said.telemetry));
+    }
+
+    /// When nothing is known of it any more, if it stays silent, µs. A print under way is not over because nobody heard of
+    /// it: what was accepted of it still is.
+    fn forgotten(&self) -> u64 {
+        let is_under_way = matches!(self.phase, Phase::Preparing | Phase::Printing | Phase::Paused);
+        self.last_event.saturating_add(if is_under_way { self.longest } else { FORGOTTEN })
     }
 
     fn verdict(&self) -> Verdict {
@@ -85,12 +105,12 @@ impl State for Course {
     }
 
     fn wake(&self) -> Option<u64> {
-        let forgotten = self.last_event.saturating_add(FORGOTTEN);
+        let forgotten = self.forgotten();
         Some(self.watch.wake_after(self.now).map_or(forgotten, |wake| wake.min(forgotten)))
     }
 
     fn is_over(&self) -> bool {
-        self.printer.is_none() || self.now >= self.last_event.saturating_add(FORGOTTEN)
+        self.printer.is_none() || self.now >= self.forgotten()
     }
 
     fn rows(&self) -> Result<RecordBatch, ArrowError> {

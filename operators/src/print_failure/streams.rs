@@ -167,7 +167,8 @@ impl Role {
                     nozzle: heat(5),
                     bed: heat(7),
                     filament: self.places[9].and_then(|column| event.flag(column)),
-                    error: text(10).map(str::to_owned),
+                    // Of a printer that is out of reach it says why, which is no fault of the print.
+                    error: text(10).filter(|_| text(0) != Some("offline")).map(str::to_owned),
                     elapsed_s: number(11),
                 };
                 Understood::Printer(Said { job: text(1).map(str::to_owned), telemetry })

@@ -13,6 +13,7 @@ use rumqttc::{
     Transport,
 };
 use serde_json::{Value, json};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +26,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const LONGEST: usize = 4 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A connection that stood for so long was a good one.
+const GOOD: Duration = Duration::from_secs(30);
 /// Messages that may be waiting to be sent.
 const QUEUE: usize = 16;
 
@@ -55,7 +58,7 @@ impl Link {
         let (messages, _) = broadcast::channel(64);
         let serial = settings.serial.clone();
         let task = tokio::spawn(run(settings, known, messages.clone()));
-        Self { known: view, messages, serial, sequence: AtomicU64::new(1), task }
+        Self { known: view, messages, serial, sequence: AtomicU64::new(arbitrary()), task }
     }
 
     /// Hands a request to the connection; the number by which its answer is known.
@@ -96,10 +99,15 @@ async fn run(settings: BambuSettings, known: watch::Sender<Known>, messages: bro
     }
 }
 
+/// A number that another process, on this machine or another, does not have: in containers they all have one id.
+fn arbitrary() -> u64 {
+    RandomState::new().hash_one(std::process::id()) >> 24
+}
+
 fn open(settings: &BambuSettings) -> Result<(AsyncClient, EventLoop), Fault> {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
     // Two clients of one name throw each other out.
-    let client = format!("jarvis-{:x}-{:x}", std::process::id(), CLIENTS.fetch_add(1, Ordering::Relaxed));
+    let client = format!("jarvis-{:x}-{:x}", arbitrary(), CLIENTS.fetch_add(1, Ordering::Relaxed));
     let tls = verifier::unverified().map_err(|error| Fault::Away(format!("no TLS: {error}")))?;
     let mut options = MqttOptions::new(client, &settings.host, settings.port);
     options
@@ -120,10 +128,17 @@ async fn connection(
     messages: &broadcast::Sender<Arc<Value>>,
     pause: &mut Duration,
 ) -> Fault {
+    let mut since: Option<Instant> = None;
     loop {
         let event = match events.poll().await {
             Ok(event) => event,
-            Err(error) => return fault(&error),
+            Err(error) => {
+                // One that breaks at once is not tried at once, however often it succeeds.
+                if since.is_some_and(|since| since.elapsed() > GOOD) {
+                    *pause = FIRST_PAUSE;
+                }
+                return fault(&error);
+            }
         };
         match event {
             Event::Incoming(Incoming::ConnAck(_)) => {
@@ -132,7 +147,7 @@ async fn connection(
                 let _ = client.try_subscribe(topic, QoS::AtMostOnce);
                 let all = json!({"pushing": {"sequence_id": "0", "command": "pushall"}}).to_string();
                 let _ = client.try_publish(request_topic(&settings.serial), QoS::AtMostOnce, false, all);
-                *pause = FIRST_PAUSE;
+                since = Some(Instant::now());
                 known.send_modify(|known| {
                     known.line = Ok(client.clone());
                     known.heard = Instant::now();

@@ -2,6 +2,7 @@
 
 use super::journal::Durable;
 use crate::arrival::Arrival;
+use crate::asking::Between;
 use crate::closed::ClosedBatch;
 use crate::kinds::{Feed, LiveSource, Restored, SinkDriver, StreamSpec};
 use anyhow::{Context, anyhow};
@@ -101,6 +102,8 @@ pub struct SinkTask {
     pub is_lasting: bool,
     /// Whether it only takes down the changes of ticks.
     pub is_record: bool,
+    /// Of an operator that asks.
+    pub between: Option<Arc<Between>>,
 }
 
 impl SinkTask {
@@ -117,11 +120,21 @@ impl SinkTask {
         let own = driver.delivered();
         let says_itself = own.is_some();
         let delivered = own.unwrap_or_default();
-        let (is_lasting, is_record) = (driver.is_lasting(), driver.is_record());
+        let (is_lasting, is_record, between) = (driver.is_lasting(), driver.is_record(), driver.between());
         let following =
             Following { driver, inbox, durable, written: written.clone(), delivered: delivered.clone(), says_itself };
         let task = supervised(format!("the sink {name}"), following.run(), fatal);
-        SinkTask { fingerprint, orders, task, written, delivered, given: AtomicU64::new(0), is_lasting, is_record }
+        SinkTask {
+            fingerprint,
+            orders,
+            task,
+            written,
+            delivered,
+            given: AtomicU64::new(0),
+            is_lasting,
+            is_record,
+            between,
+        }
     }
     /// Hands a batch over; waits while the queue is full. False when the sink has failed.
     pub async fn send(&self, batch: ClosedBatch) -> bool {

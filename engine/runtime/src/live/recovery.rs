@@ -399,7 +399,8 @@ impl Conductor {
         let mut kept = vec![];
         for (name, before) in sinks {
             let Some((_, task)) = self.sinks.get(&name) else { continue };
-            if !task.is_lasting || task.fingerprint != before.fingerprint {
+            // A question that has been asked is not asked again, whoever answers it now.
+            if !task.is_lasting || task.between.is_none() && task.fingerprint != before.fingerprint {
                 continue;
             }
             let Some(outlet) = self.outlets.iter().find(|o| o.sinks.contains(&name)) else { continue };

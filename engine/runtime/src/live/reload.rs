@@ -24,6 +24,7 @@ use jarvis_plan::compile::ERRORS;
 use jarvis_plan::lower::StreamInfo;
 use jarvis_plan::{Graph, NodeId, Op, Output};
 use jarvis_spec::{Operator, Pipeline, Retain};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -110,7 +111,9 @@ pub(crate) fn sink_fingerprint(pipelines: &[Pipeline], sink: &PlannedSink) -> St
         .flat_map(|p| p.sinks.iter().map(move |s| (p, s)))
         .find(|(p, s)| format!("{}.{}", p.name.value, s.name.value) == *name);
     let options = written.map(|(p, s)| (p.text.path.clone(), s.options.to_json()));
-    format!("{kind} {options:?} {:?} {asks:?} {:?}", asking(pipelines, name), spec.schema)
+    // It goes into the log, and options may hold passwords.
+    let words = format!("{kind} {options:?} {:?} {asks:?} {:?}", asking(pipelines, name), spec.schema);
+    Sha256::digest(words.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What must be equal for both ends of an operator that asks to go on as they are.
@@ -245,7 +248,9 @@ impl Conductor {
         for sink in sinks {
             let fingerprint = sink_fingerprint(pipelines, &sink);
             let is_answered = sink.asks.is_none() || self.sources.values().any(|source| source.name == sink.name);
-            let kept = old.remove(&sink.name).filter(|(_, t)| t.fingerprint == fingerprint && is_answered);
+            let before = old.remove(&sink.name);
+            let is_kept = before.as_ref().is_some_and(|(_, t)| t.fingerprint == fingerprint && is_answered);
+            let (kept, replaced) = if is_kept { (before, None) } else { (None, before) };
             let task = match kept {
                 Some((_, task)) => task,
                 None => {
@@ -254,6 +259,12 @@ impl Conductor {
                     SinkTask::start(name, sink.plan.driver, fingerprint, durable.clone(), fatal)
                 }
             };
+            if let Some((_, gone)) = replaced {
+                if let (Some(before), Some(now)) = (&gone.between, &task.between) {
+                    before.hand_over_to(now);
+                }
+                tokio::spawn(gone.finish());
+            }
             self.sinks.insert(sink.name, (sink.kind, task));
         }
         for (_, (_, gone)) in old {
@@ -380,7 +391,8 @@ impl Conductor {
         for outlet in &self.outlets {
             for sink in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(sink).filter(|(_, t)| forgetful || t.is_lasting) else { continue };
-                let same = kept.contains(&format!("{sink} {}", task.fingerprint));
+                let same = kept.contains(&format!("{sink} {}", task.fingerprint))
+                    || task.between.is_some() && views.get(sink).is_some_and(|v| v.schema() == outlet.view.schema());
                 let before =
                     views.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
                 if let Some(delta) = before.changes_to(&outlet.view, self.last) {
