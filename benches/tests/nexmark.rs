@@ -7,7 +7,7 @@
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use jarvis_benches::generate::{Dataset, START, Size, generate};
 use jarvis_dataflow::Delta;
-use jarvis_plan::{Compiled, SourceInfo, compile};
+use jarvis_plan::{Compiled, SourceInfo, SqlOnly, compile};
 use jarvis_spec::{Pipeline, Source, SourceText, parse_pipeline};
 use jarvis_testkit::batch::{Judge, Relation};
 use jarvis_testkit::cluster::Rows;
@@ -82,7 +82,7 @@ fn prepared(name: &str, append_only: bool, folder: &Path) -> (Pipeline, Compiled
     let schema = |source: &Source| source.schema.as_ref().unwrap().value.clone();
     let infos: HashMap<String, SourceInfo> =
         pipeline.sources.iter().map(|s| (full(s), SourceInfo { schema: schema(s), append_only })).collect();
-    let mut compiled = compile(std::slice::from_ref(&pipeline), &infos).unwrap_or_else(|e| panic!("{e}"));
+    let mut compiled = compile(std::slice::from_ref(&pipeline), &infos, &mut SqlOnly).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(compiled.read_sink(&format!("{name}.out")), Some(0));
     let streams = pipeline.sources.iter().map(|s| Stream {
         input: compiled.graph.inputs.iter().position(|i| i.name == full(s)).unwrap(),

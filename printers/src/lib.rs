@@ -3,8 +3,8 @@
 //! Every printer is one [`Printer`]. [`Printer::reports`] follows it for ever and sends a [`Report`] whenever something
 //! has changed, the printer's absence included. [`Printer::command`] carries out one [`Command`] and returns an
 //! [`Outcome`] within its deadline. What all protocols have in common is here once: the patience with a silent printer
-//! in [`watch`], the conduct of a command in [`conduct`]. A protocol's own folder says how a state is read, how an
-//! action is sent, and how news arrive ([`wire::Wire`]).
+//! in `watch`, the conduct of a command in `conduct`. A protocol's own folder says how a state is read, how an
+//! action is sent, and how news arrive (`wire::Wire`).
 //!
 //! An answer is never taken for an effect: OctoPrint's 204 means queued, Moonraker's answer comes when a macro ends,
 //! and a Bambu printer does not answer at all. A command is done when the state that it aims at has been read back.
