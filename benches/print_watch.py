@@ -205,6 +205,8 @@ def run(given, folder, processes):
         begun = time.time()
         wait("the pause", lambda: octoprint.flag("paused"))
         bad_to_pause.append(time.time() - begun)
+        # Whoever has paused it reads that back before the print is cancelled.
+        time.sleep(5)
         for name in names:
             cameras.tell(f"show {name} {good}")
         octoprint.cancel()

@@ -13,12 +13,13 @@ mod judges;
 mod work;
 
 use arrow::datatypes::{DataType, Field};
+use arrow::util::display::array_value_to_string;
 use jarvis_runtime::asking::{Asker, Question, Questions};
 use jarvis_runtime::kinds::{OperatorKind, OperatorPlan, PlanContext, StreamSpec};
 use jarvis_spec::{Diagnostic, Diagnostics, Operator};
 use judges::JudgePath;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use work::Inference;
 
 /// The column that holds the frame's hash.
@@ -138,18 +139,13 @@ impl Asker for Infers {
 
 /// The newest question for each value of a column, in the order in which they came, and the others.
 fn newest(questions: Vec<Question>, column: usize) -> (Vec<Question>, Vec<Question>) {
-    let of = |question: &Question| {
-        jarvis_dataflow::ops::map::describe(
-            &question.alone().project(&[column]).unwrap_or_else(|_| question.alone()),
-            0,
-        )
-    };
-    let mut last: HashMap<String, usize> = HashMap::new();
-    for (place, question) in questions.iter().enumerate() {
-        last.insert(of(question), place);
+    let of =
+        |question: &Question| array_value_to_string(question.rows.column(column), question.row).unwrap_or_default();
+    let mut seen = HashSet::new();
+    let (mut newest, mut older) = (vec![], vec![]);
+    for question in questions.into_iter().rev() {
+        if seen.insert(of(&question)) { newest.push(question) } else { older.push(question) }
     }
-    let is_last = |place: usize| last.values().any(|last| *last == place);
-    let (newest, older): (Vec<_>, Vec<_>) = questions.into_iter().enumerate().partition(|(place, _)| is_last(*place));
-    let plain = |list: Vec<(usize, Question)>| list.into_iter().map(|(_, question)| question).collect();
-    (plain(newest), plain(older))
+    newest.reverse();
+    (newest, older)
 }

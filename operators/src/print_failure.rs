@@ -89,9 +89,9 @@ impl OperatorKind for PrintFailure {
             operator.options.parse()?
         };
         let mut found = Diagnostics::default();
-        let sensitivity = options.sensitivity.as_ref().and_then(|written| found.keep(sensitivity(written)));
+        let usual = options.sensitivity.as_ref().and_then(|written| found.keep(sensitivity(written)));
         let own = options.printers.iter();
-        let own = own.filter_map(|(printer, written)| Some((printer.clone(), found.keep(sensitivity_of(written))?)));
+        let own = own.filter_map(|(printer, written)| Some((printer.clone(), found.keep(sensitivity(written))?)));
         let own: BTreeMap<String, Sensitivity> = own.collect();
         let roles = from.iter().zip(&operator.from);
         let roles: Vec<(Role, Picked)> =
@@ -102,17 +102,13 @@ impl OperatorKind for PrintFailure {
         let (roles, reads) = roles.into_iter().unzip();
         let follows = Follows {
             roles: Roles(roles),
-            sensitivity: sensitivity.unwrap_or_default(),
+            sensitivity: usual.unwrap_or_default(),
             printers: own,
             quiet_for: options.quiet_for,
             longest: options.longest,
         };
         Ok(OperatorPlan::Machine { machine: Arc::new(follows), reads })
     }
-}
-
-fn sensitivity_of(written: &Spanned<String>) -> Result<Sensitivity, Diagnostic> {
-    sensitivity(written)
 }
 
 fn sensitivity(written: &Spanned<String>) -> Result<Sensitivity, Diagnostic> {

@@ -8,6 +8,7 @@ mod console;
 mod file;
 mod frames;
 mod lineage;
+mod messages;
 mod mqtt;
 mod payload;
 mod recorded;

@@ -25,12 +25,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use guard::Hosts;
+use jarvis_cameras::Frames;
 use jarvis_runtime::Control;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -84,6 +85,8 @@ pub struct Instance {
     control: mpsc::Sender<Control>,
     metrics: PrometheusHandle,
     data: Option<Arc<PathBuf>>,
+    /// The pixels of cameras, once somebody has asked for one.
+    frames: Arc<OnceLock<Arc<Frames>>>,
 }
 
 impl Instance {
@@ -95,7 +98,7 @@ impl Instance {
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
         metrics::set_global_recorder(recorder).context("metrics are kept twice")?;
-        Ok(Self { control, metrics, data: data.map(Arc::new) })
+        Ok(Self { control, metrics, data: data.map(Arc::new), frames: Arc::default() })
     }
 
     pub fn data(&self) -> Option<&Path> {

@@ -165,14 +165,12 @@ impl Between {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// From now on another is asked, also what is open here. What is answered, but not durable, stays.
+    /// From now on another is asked, also what is open here. An answer that is under way from a source that has been
+    /// replaced does not arrive; one that has arrived is in the log, and its question is known there.
     pub fn hand_over_to(&self, successor: &Arc<Between>) {
         let mut state = self.state();
-        let open: Vec<Question> =
-            state.open.values().filter(|(_, is_answered)| !is_answered).map(|(q, _)| q.clone()).collect();
         state.waiting.clear();
-        for question in open {
-            state.open.remove(&question.id);
+        for (_, (question, _)) in std::mem::take(&mut state.open) {
             successor.state().ask(question);
         }
         state.successor = Some(successor.clone());

@@ -82,15 +82,17 @@ impl Inference {
         let network = network.ok().flatten();
         let mut running = vec![];
         for looked in looked {
-            match (looked, &network, told.take()) {
-                (Looked::Skip(question), ..) => questions.skip(vec![question]),
-                (Looked::Fail(question, code, message), ..) => questions.fail(question, code, message).await?,
-                (Looked::Ready(task), Some(network), _) => {
+            match (looked, &network) {
+                (Looked::Skip(question), _) => questions.skip(vec![question]),
+                (Looked::Fail(question, code, message), _) => questions.fail(question, code, message).await?,
+                (Looked::Ready(task), Some(network)) => {
                     let (network, question) = (network.clone(), task.question.clone());
                     running.push((question, tokio::task::spawn_blocking(move || task.score(&network))));
                 }
-                (Looked::Ready(task), None, Some(why)) => questions.fail(task.question, "no_model", why).await?,
-                (Looked::Ready(task), None, None) => questions.skip(vec![task.question]),
+                (Looked::Ready(task), None) => match told.take() {
+                    Some(why) => questions.fail(task.question, "no_model", why).await?,
+                    None => questions.skip(vec![task.question]),
+                },
             }
         }
         for (question, scored) in running {

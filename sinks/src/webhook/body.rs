@@ -6,7 +6,8 @@
 //! or a list that is nothing but one `{name}` becomes the value itself: a number stays a number, a null stays null.
 //! A null within a text is nothing. Of a row that has cleared or gone only the key is known: the rest is null.
 
-use super::template::{Piece, column, pieces, value};
+use super::template::{Piece, column, pieces};
+use crate::messages::value;
 use crate::payload::Payload;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;

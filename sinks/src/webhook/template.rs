@@ -1,10 +1,6 @@
 //! Texts with `{name}` where something of a row goes; `{{` and `}}` stand for braces themselves.
 
-use arrow::array::Array;
-use arrow::datatypes::{DataType, Schema};
-use jarvis_runtime::json_out::{JsonRow, text};
-use jarvis_runtime::publish::Publication;
-use std::borrow::Cow;
+use arrow::datatypes::Schema;
 
 /// A text in pieces.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,22 +49,6 @@ pub(super) fn column(name: &str, schema: &Schema) -> Result<usize, String> {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         format!("the stream has no column `{name}`; it has {}", names.join(", "))
     })
-}
-
-/// A value as a person would write it: texts as they are, everything else as in JSON but without quotes. `None` is null.
-/// `row` writes all columns of the view.
-pub(super) fn value<'p>(row: &JsonRow, p: &'p Publication, column: usize) -> Option<Cow<'p, str>> {
-    let array = p.rows.column(column);
-    if array.is_null(p.row) {
-        return None;
-    }
-    if matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
-        return Some(text(array, p.row).into());
-    }
-    let mut json = Vec::new();
-    row.write_value(&p.rows, p.row, column, &mut json);
-    let json = String::from_utf8_lossy(&json);
-    Some(json.trim_matches('"').to_owned().into()).filter(|value| value != "null")
 }
 
 #[cfg(test)]

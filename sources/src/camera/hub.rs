@@ -1,9 +1,10 @@
 //! One connection to a camera, however many sources read it.
 
 use super::Camera;
-use jarvis_cameras::{Address, Frames, Seen, watch};
+use jarvis_cameras::{Address, Frames, Health, Seen, State, watch};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
@@ -69,7 +70,7 @@ async fn run(camera: Camera, pictures: Arc<Frames>, to: broadcast::Sender<Arc<Se
                 metrics::counter!("jarvis_frames_total", "camera" => camera.name.clone()).increment(1);
             }
             if let Seen::Health(health) = &one {
-                let is_live = f64::from(u8::from(health.state == jarvis_cameras::State::Live));
+                let is_live = f64::from(u8::from(health.state == State::Live));
                 metrics::gauge!("jarvis_camera_live", "camera" => camera.name.clone()).set(is_live);
             }
             // Nobody listens only while sources are exchanged.
@@ -79,5 +80,9 @@ async fn run(camera: Camera, pictures: Arc<Frames>, to: broadcast::Sender<Arc<Se
     let (watched, ()) = tokio::join!(watching, telling);
     if let Err(error) = watched {
         tracing::error!(camera = camera.name, "cannot be watched: {error}");
+        let (at, reason) = (SystemTime::now(), format!("it cannot be watched: {error}"));
+        let gone = Health { at, state: State::Gone, reason, since: at, frames: 0, skipped: 0, rate: 0.0 };
+        // Nobody listens only while sources are exchanged.
+        let _ = to.send(Arc::new(Seen::Health(gone)));
     }
 }

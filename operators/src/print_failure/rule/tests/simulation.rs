@@ -268,7 +268,7 @@ fn failures_are_paused_soon() {
 
 /// The numbers of the table in the rule's essay.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "the figures of benches/README.md; takes more than a minute, and shorter ones run above"]
 fn many_days() {
     let counts = false_alarms(300, DAY);
     for scene in SCENES {
