@@ -157,6 +157,24 @@ def main():
                 process.wait()
 
 
+def set_up(jarvis, folder, octoprint, cameras, names):
+    """Cameras that show the folder `good`, the printer, and a judge of both folders; the environment for the pipeline."""
+    good, bad = folder / "good", folder / "bad"
+    written = ""
+    for name in names:
+        cameras.tell(f"show {name} {good}")
+        written += f"{name}: {{ address: 'rtsp://127.0.0.1:{cameras.port}/{name}', printer: mini, rate: 1 }}\n"
+    (folder / "cameras.yaml").write_text(written)
+    (folder / "printers.yaml").write_text(f"mini: {{ octoprint: 'http://127.0.0.1:{octoprint.port}', key: '{KEY}' }}\n")
+    learn = [jarvis, "vision", "learn", "--good", good, "--bad", bad, "--out", folder / "judge.json"]
+    subprocess.run([*map(str, learn)], check=True)
+    return os.environ | {
+        "JARVIS_CAMERAS": str(folder / "cameras.yaml"),
+        "JARVIS_PRINTERS": str(folder / "printers.yaml"),
+        "JARVIS_JUDGE": str(folder / "judge.json"),
+    }
+
+
 def run(given, folder, processes):
     jarvis = str(given.jarvis.resolve())
     good, bad = folder / "good", folder / "bad"
@@ -168,19 +186,7 @@ def run(given, folder, processes):
     cameras = Cameras()
     processes.append(cameras.process)
     names = [f"c{number}" for number in range(given.cameras)]
-    written = ""
-    for name in names:
-        cameras.tell(f"show {name} {good}")
-        written += f"{name}: {{ address: 'rtsp://127.0.0.1:{cameras.port}/{name}', printer: mini, rate: 1 }}\n"
-    (folder / "cameras.yaml").write_text(written)
-    (folder / "printers.yaml").write_text(f"mini: {{ octoprint: 'http://127.0.0.1:{octoprint.port}', key: '{KEY}' }}\n")
-    learn = [jarvis, "vision", "learn", "--good", good, "--bad", bad, "--out", folder / "judge.json"]
-    subprocess.run([*map(str, learn)], check=True)
-    environment = os.environ | {
-        "JARVIS_CAMERAS": str(folder / "cameras.yaml"),
-        "JARVIS_PRINTERS": str(folder / "printers.yaml"),
-        "JARVIS_JUDGE": str(folder / "judge.json"),
-    }
+    environment = set_up(jarvis, folder, octoprint, cameras, names)
     pipeline = str(HERE.parent / "pipelines/print_watch.yaml")
     port = free_port()
     command = [jarvis, "run", pipeline, f"--embedded-broker=127.0.0.1:{free_port()}", "--listen", f"127.0.0.1:{port}"]

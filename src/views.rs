@@ -7,6 +7,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::config::Dialect;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use jarvis_plan::dialect::readable;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub type View = (String, Vec<RecordBatch>);
 /// # Errors
 /// The SQL does not plan, names what is not there, or writes or defines something.
 pub async fn query(views: Vec<View>, data: Option<&Path>, sql: &str) -> Result<Vec<RecordBatch>> {
+    readable(sql)?;
     let config = SessionConfig::new()
         .with_default_catalog_and_schema(LIVE, "system")
         .with_create_default_catalog_and_schema(false)
@@ -58,7 +60,8 @@ fn catalog(views: Vec<View>) -> Result<MemoryCatalogProvider> {
     Ok(catalog)
 }
 
-/// The tables that a query names and that may be views: `pipeline.stream`.
+/// The tables that a query names and that may be views: `pipeline.stream`. The query has been found to be
+/// [readable].
 ///
 /// # Errors
 /// It is no SQL.

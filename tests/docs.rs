@@ -192,6 +192,11 @@ fn print_watch() {
 }
 
 #[test]
+fn presence() {
+    Page::lay_out("docs/presence.md").run_pipelines();
+}
+
+#[test]
 fn sql() {
     let page = Page::lay_out("docs/sql.md");
     page.run_pipelines();
@@ -261,5 +266,9 @@ fn every_page_with_pipelines_is_run() {
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     pages.sort();
-    assert_eq!(pages, ["print-watch.md", "sql.md", "writing-pipelines.md"], "add a test for the new page");
+    assert_eq!(
+        pages,
+        ["presence.md", "print-watch.md", "sql.md", "writing-pipelines.md"],
+        "add a test for the new page"
+    );
 }

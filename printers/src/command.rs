@@ -3,7 +3,7 @@
 use crate::report::{JobId, Phase};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +13,13 @@ pub struct Command {
     pub action: Action,
     /// The print that it is about: if another one is being made, nothing is sent.
     pub job: Option<JobId>,
+    /// When it was given: it is about no print that began later.
+    pub given: SystemTime,
     /// From now on. The outcome is there when it has passed.
     pub deadline: Duration,
+    /// From then on nothing is sent any more: the printer is only looked at, until it is as the command wants it. A file
+    /// is sent whenever it is not there.
+    pub send_before: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +36,8 @@ pub enum Action {
         tool: String,
         celsius: f64,
     },
-    /// Gives the printer a file; prints it if `print`.
+    /// Gives the printer a file, unless it has an equal one of this name; prints it if `print`. It is believed when the
+    /// printer lists it.
     Upload {
         path: PathBuf,
         name: String,

@@ -3,12 +3,17 @@
 //! The state is read right before sending, and nothing is sent for another print or in a phase where it makes no sense.
 //! From the moment of sending on the state is read again and again beside it, for some printers answer only when a
 //! whole macro has ended. What the printer answers is a hint; the state decides. A command is sent a second time only
-//! if the first one has certainly not reached the printer, and everything is looked at afresh before.
+//! if the first one has certainly not reached the printer, and everything is looked at afresh before. When it is too late
+//! to send it ([`Command::send_before`]), the state is read all the same: it may have been sent before.
+//!
+//! What becomes of a print is one command's to decide at a time: between the look of a pause and its sending, nobody else's
+//! resume is sent. An emergency stop waits for nobody, and neither heaters nor files have to do with that.
 
 use crate::command::{Action, Command, Outcome, What};
 use crate::judge::{self, Verdict};
 use crate::report::{Phase, Report};
 use crate::wire::{Fault, Unsent, Wire};
+use crate::words;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -19,12 +24,16 @@ const LONGEST_LOOK: Duration = Duration::from_secs(1);
 /// A printer that has not been read for so long has vanished.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Between two attempts to reach a printer.
-const AGAIN: Duration = Duration::from_millis(250);
+pub(crate) const AGAIN: Duration = Duration::from_millis(250);
 
 pub(crate) async fn conduct(wire: &impl Wire, command: &Command) -> Outcome {
     let begun = Instant::now();
     let mut course = Course { wire, command, end: begun + command.deadline, sent: false, seen: Phase::Unknown };
-    let what = course.run().await;
+    let what = match &command.action {
+        Action::Upload { path, name, print } => course.upload(path, name, *print).await,
+        _ => course.run().await,
+    };
+    let what = words::what(what, wire.secret());
     let outcome = Outcome { what, sent: course.sent, took: begun.elapsed(), seen: course.seen };
     let (id, printer) = (command.id.as_str(), wire.name());
     if outcome.what.is_done() {
@@ -35,12 +44,14 @@ pub(crate) async fn conduct(wire: &impl Wire, command: &Command) -> Outcome {
     outcome
 }
 
-struct Course<'a, W> {
-    wire: &'a W,
-    command: &'a Command,
-    end: Instant,
-    sent: bool,
-    seen: Phase,
+/// A command on its way.
+pub(crate) struct Course<'a, W> {
+    pub wire: &'a W,
+    pub command: &'a Command,
+    pub end: Instant,
+    /// As in [`Outcome`].
+    pub sent: bool,
+    pub seen: Phase,
 }
 
 /// What sending has come to.
@@ -51,19 +62,34 @@ enum Step {
 }
 
 impl<W: Wire> Course<'_, W> {
-    async fn run(&mut self) -> What {
+    /// Takes a command to its end; an upload has its own way.
+    pub async fn run(&mut self) -> What {
         if let Some(why) = self.wire.observe_only() {
             return What::ObserveOnly { why };
         }
+        // Held from the look to the outcome: its purpose is that others wait.
+        let wire = self.wire;
+        let _turn = match is_about_a_print(&self.command.action) {
+            false => None,
+            true => match timeout_at(self.end, wire.turn().lock()).await {
+                Ok(turn) => Some(turn),
+                Err(_) => return What::Unreachable { why: "it was busy with another command".to_owned() },
+            },
+        };
         loop {
             let before = match self.look().await {
                 Ok(before) => before,
                 Err(what) => return what,
             };
+            let may_send = self.may_send();
             let step = match judge::before(self.command, &before) {
+                // It may have been sent before, and the printer may come to know again what it does.
+                Verdict::Settled(What::WrongState { phase }) if !may_send && !judge::is_over(phase) => {
+                    self.wait(&before).await
+                }
                 Verdict::Settled(what) => return what,
-                Verdict::Wait => self.wait(&before).await,
-                Verdict::Send => self.send(&before).await,
+                Verdict::Send if may_send => self.send(&before).await,
+                Verdict::Send | Verdict::Wait => self.wait(&before).await,
             };
             match step {
                 Step::Over(what) => return what,
@@ -73,15 +99,19 @@ impl<W: Wire> Course<'_, W> {
         }
     }
 
+    fn may_send(&self) -> bool {
+        self.command.send_before.is_none_or(|limit| std::time::Instant::now() < limit)
+    }
+
     /// The state right before sending; tries until the deadline.
-    async fn look(&mut self) -> Result<Report, What> {
+    pub async fn look(&mut self) -> Result<Report, What> {
         if self.command.action == Action::EmergencyStop && self.command.job.is_none() {
             // Every moment counts, and there is no state in which it would be wrong.
             return Ok(Report::online(Phase::Unknown));
         }
         let mut why = "it did not answer in time".to_owned();
         loop {
-            match timeout_at(self.end, self.wire.read()).await {
+            match timeout_at(self.end, read(self.wire)).await {
                 Ok(Ok(report)) => {
                     self.seen = report.phase;
                     return Ok(report);
@@ -100,7 +130,7 @@ impl<W: Wire> Course<'_, W> {
     /// Sends the command, and reads the state beside and after it until it is settled or the deadline has passed.
     async fn send(&mut self, before: &Report) -> Step {
         let (wire, action) = (self.wire, &self.command.action);
-        let mut sending = pin!(wire.send(action));
+        let mut sending = pin!(wire.send(action, before.running().map(|job| &job.id)));
         let mut pause = FIRST_LOOK;
         let mut looking = pin!(look_after(wire, pause));
         let mut evidence = Evidence::default();
@@ -111,9 +141,6 @@ impl<W: Wire> Course<'_, W> {
                 answer = &mut sending, if is_sending => {
                     is_sending = false;
                     match answer {
-                        Ok(()) if matches!(action, Action::Upload { print: false, .. }) => {
-                            return Step::Over(What::Done { already: false });
-                        }
                         Ok(()) => evidence.accepted = true,
                         Err(Unsent::NotTaken(why)) => {
                             self.sent = false;
@@ -145,9 +172,10 @@ impl<W: Wire> Course<'_, W> {
         }
     }
 
-    /// Waits for what somebody else has begun.
+    /// Waits for what somebody else has begun, or an earlier attempt.
     async fn wait(&mut self, before: &Report) -> Step {
-        let mut evidence = Evidence::default();
+        // It has just been read.
+        let mut evidence = Evidence { heard: Some(Instant::now()), ..Evidence::default() };
         let mut pause = FIRST_LOOK;
         loop {
             let Ok(read) = timeout_at(self.end, look_after(self.wire, pause)).await else {
@@ -180,10 +208,15 @@ impl<W: Wire> Course<'_, W> {
     /// has paused it, or another print has begun.
     async fn refused(&mut self, before: &Report, status: u32, message: String) -> What {
         let declined = What::Refused { status, message };
-        let Ok(Ok(now)) = timeout_at(self.end, self.wire.read()).await else { return declined };
+        let Ok(Ok(now)) = timeout_at(self.end, read(self.wire)).await else { return declined };
         self.seen = now.phase;
         judge::after(&self.command.action, before, &now, false).unwrap_or(declined)
     }
+}
+
+/// Whether an action changes what becomes of a print, and depends on it.
+fn is_about_a_print(action: &Action) -> bool {
+    matches!(action, Action::Start { .. } | Action::Pause | Action::Resume | Action::Cancel)
 }
 
 /// What is known while the state is not the one that is waited for.
@@ -214,5 +247,13 @@ impl Evidence {
 
 async fn look_after(wire: &impl Wire, pause: Duration) -> Result<Report, Fault> {
     sleep(pause).await;
-    wire.read().await
+    read(wire).await
 }
+
+/// A reading as whoever gave the command has been shown the last one.
+async fn read(wire: &impl Wire) -> Result<Report, Fault> {
+    wire.read().await.map(|report| words::report(report, wire.secret()))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -104,7 +104,8 @@ impl Phase {
 }
 
 /// Tells one print from all others of the same printer, those of the same file included. It is the same in all reports
-/// of the print, and after a restart of this program too wherever the printer itself counts or dates its prints.
+/// of the print, and after a restart of this program too wherever the printer itself counts or dates its prints. Where
+/// it does not, its start is inferred, and `file~start` may be another one after a restart (see `start`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct JobId(pub String);
@@ -127,6 +128,10 @@ pub struct Job {
     pub size: Option<u64>,
     /// Seconds that the print should take.
     pub estimated: Option<f64>,
+    /// Where a later print of the file may have the same id, because the printer can lose count of this one: it began
+    /// no later than this. A command that is older is then not about it.
+    #[serde(skip)]
+    pub began_by: Option<SystemTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,7 +3,7 @@
 //! Whoever names a printer in the same words shares it: what it has seen of a print tells that print from the next one,
 //! and a command must mean the print that a report was about.
 
-use crate::{Bambu, BambuSettings, Moonraker, OctoPrint, Printer, PrusaLink, Secret, WebSettings};
+use crate::{Bambu, BambuSettings, Login, Moonraker, OctoPrint, Printer, PrusaLink, Secret, WebSettings};
 use jarvis_spec::node::Entry;
 use jarvis_spec::{Diagnostic, Diagnostics, Node};
 use serde::Deserialize;
@@ -58,6 +58,11 @@ struct Written {
     /// OctoPrint, Moonraker, PrusaLink: the API key.
     #[serde(default)]
     key: Option<jarvis_spec::Secret>,
+    /// PrusaLink, instead of a key: its user, `maker` unless set, and password.
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    password: Option<jarvis_spec::Secret>,
     /// Bambu: the serial number, and the access code that its display shows.
     #[serde(default)]
     serial: Option<String>,
@@ -105,9 +110,22 @@ fn printer(node: &Node) -> Result<(Protocol, Arc<Printer>, u64), Diagnostic> {
     let at = |key: &str| node.get(key).map_or_else(|| node.span(), Node::span);
     let secret = |secret: &Option<jarvis_spec::Secret>| secret.as_ref().map(|secret| Secret::new(secret.expose()));
     let (key, code) = (secret(&written.key), secret(&written.code));
-    let words =
-        format!("{protocol:?} {address} {:?} {:?} {:?}", written.serial, exposed(&written.key), exposed(&written.code));
+    let secrets = [&written.key, &written.password, &written.code].map(exposed);
+    let words = format!("{protocol:?} {address} {:?} {:?} {secrets:?}", written.serial, written.user);
     let wrong = |message: String| Diagnostic::error("printer", message).at(at(protocol.name()));
+    if let Some(given) = ["user", "password"].into_iter().find(|key| node.get(key).is_some()) {
+        let is_wrong = match protocol {
+            Protocol::PrusaLink if written.password.is_none() => Some("a user logs in with a `password`"),
+            Protocol::PrusaLink if key.is_some() => Some("a printer is given its `key` or a `password`, not both"),
+            Protocol::PrusaLink => None,
+            _ => Some("only PrusaLink has a user and a password"),
+        };
+        if let Some(message) = is_wrong {
+            return Err(Diagnostic::error("printer", message)
+                .at(at(given))
+                .help("the others take a `key`, Bambu a `code`"));
+        }
+    }
     let make = || -> Result<Printer, Diagnostic> {
         if protocol == Protocol::Bambu {
             let (Some(serial), Some(code)) = (written.serial.clone(), code.clone()) else {
@@ -120,7 +138,11 @@ fn printer(node: &Node) -> Result<(Protocol, Arc<Printer>, u64), Diagnostic> {
         let url = Url::parse(address).map_err(|error| {
             wrong(format!("the address is not a URL: {error}")).help("write `http://` and the name of the host")
         })?;
-        let settings = WebSettings::new(url, key.clone());
+        let mut settings = WebSettings::new(url, key.clone());
+        settings.login = secret(&written.password).map(|password| {
+            let user = written.user.clone().unwrap_or_else(|| "maker".to_owned());
+            Login { user, password }
+        });
         let made = match protocol {
             Protocol::OctoPrint => OctoPrint::new(&settings).map(Printer::OctoPrint),
             Protocol::Moonraker => Moonraker::new(&settings).map(Printer::Moonraker),
@@ -148,4 +170,47 @@ fn shared(words: String, make: impl FnOnce() -> Result<Printer, Diagnostic>) -> 
     let made = Arc::new(make()?);
     known.push((words, Arc::downgrade(&made)));
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jarvis_spec::SourceText;
+
+    /// The name of a printer, or what is wrong with it.
+    fn described(yaml: &str) -> String {
+        let root = Node::read(&SourceText::new("printers.yaml", yaml), &|_| None).unwrap();
+        match printers(root.entries(), None) {
+            Ok(named) => named.into_iter().map(|named| named.name).collect::<Vec<_>>().join(" "),
+            Err(found) => found.to_string(),
+        }
+    }
+
+    #[test]
+    fn printers_have_an_address_and_what_opens_it() {
+        for fine in [
+            "a: { octoprint: http://octopi.local, key: k }",
+            "a: { moonraker: http://voron.local:7125 }",
+            "a: { prusalink: http://mk4.local, key: k }",
+            "a: { prusalink: http://mk4.local, password: p }",
+            "a: { prusalink: http://mk4.local, user: max, password: p }",
+            "a: { bambu: 192.168.1.20, serial: s, code: c }",
+        ] {
+            assert_eq!(described(fine), "a", "{fine}");
+        }
+        for (wrong, said) in [
+            ("a: { key: k }", "a printer has one address"),
+            ("a: { octoprint: http://a, moonraker: http://b }", "a printer has one address"),
+            ("a: { octoprint: octopi.local }", "the address is not a URL"),
+            ("a: { octoprint: http://max:p@octopi.local }", "has a user in it"),
+            ("a: { prusalink: http://mk4.local, user: max }", "a user logs in with a `password`"),
+            ("a: { prusalink: http://mk4.local, key: k, password: p }", "its `key` or a `password`, not both"),
+            ("a: { octoprint: http://octopi.local, password: p }", "only PrusaLink has a user and a password"),
+            ("a: { bambu: 192.168.1.20 }", "needs its serial number and access code"),
+            ("a: { bambu: 192.168.1.20, serial: s, code: c, user: u }", "only PrusaLink has a user"),
+        ] {
+            let found = described(wrong);
+            assert!(found.contains(said), "{wrong}: {found}");
+        }
+    }
 }

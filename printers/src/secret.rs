@@ -8,6 +8,8 @@ pub struct Secret(String);
 
 /// What stands for a secret.
 const HIDDEN: &str = "[secret]";
+/// The same for a secret that is part of that: what was struck once is to stay as it is.
+const HIDDEN_TOO: &str = "***";
 
 impl Secret {
     pub fn new(secret: impl Into<String>) -> Self {
@@ -20,7 +22,11 @@ impl Secret {
 
     /// A text of someone else's without the secret: servers like to repeat what they were given.
     pub(crate) fn strike_from(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, HIDDEN) }
+        match self.0.as_str() {
+            "" => text.to_owned(),
+            secret if HIDDEN.contains(secret) => text.replace(secret, HIDDEN_TOO),
+            secret => text.replace(secret, HIDDEN),
+        }
     }
 }
 
@@ -40,5 +46,8 @@ mod tests {
         assert_eq!(format!("{secret:?}"), HIDDEN);
         assert_eq!(secret.strike_from("bad key hunter2!"), "bad key [secret]!");
         assert_eq!(Secret::new("").strike_from("text"), "text");
+        let awkward = Secret::new("secret");
+        let struck = awkward.strike_from("a secret");
+        assert_eq!((struck.as_str(), awkward.strike_from(&struck)), ("a ***", struck.clone()));
     }
 }

@@ -5,7 +5,9 @@
 //! that turns us away is reported at once, for it will not get better by waiting.
 
 use crate::report::{Connection, Report};
+use crate::secret::Secret;
 use crate::wire::{Fault, Wire};
+use crate::words;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -18,7 +20,7 @@ const GOOD: Duration = Duration::from_secs(30);
 pub(crate) async fn watch(wire: &impl Wire, patience: Duration, to: mpsc::Sender<Report>) {
     let (seen, readings) = mpsc::channel(16);
     let (faults, troubles) = mpsc::channel(1);
-    let teller = Teller { patience, heard: Instant::now(), last: None, why: None, to };
+    let teller = Teller { secret: wire.secret(), patience, heard: Instant::now(), last: None, why: None, to };
     tokio::select! {
         () = search(wire, patience, &seen, &faults) => {}
         () = teller.tell(wire.name(), readings, troubles) => {}
@@ -46,7 +48,8 @@ async fn search(wire: &impl Wire, patience: Duration, seen: &mpsc::Sender<Report
 }
 
 /// Says what has changed.
-struct Teller {
+struct Teller<'a> {
+    secret: Option<&'a Secret>,
     patience: Duration,
     /// When the printer was last heard of.
     heard: Instant,
@@ -56,7 +59,7 @@ struct Teller {
     to: mpsc::Sender<Report>,
 }
 
-impl Teller {
+impl Teller<'_> {
     /// Ends when nobody listens.
     async fn tell(mut self, name: &str, mut readings: mpsc::Receiver<Report>, mut troubles: mpsc::Receiver<Fault>) {
         let to = self.to.clone();
@@ -77,6 +80,7 @@ impl Teller {
                 () = sleep_until(self.heard + self.patience), if is_there => self.offline(),
                 else => return,
             };
+            let report = words::report(report, self.secret);
             if self.last.as_ref().is_some_and(|last| last.says_the_same(&report)) {
                 continue;
             }

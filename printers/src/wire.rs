@@ -1,9 +1,11 @@
 //! What a protocol must be able to do; everything else is the same for all of them.
 
 use crate::command::Action;
-use crate::report::Report;
+use crate::report::{JobId, Report};
+use crate::secret::Secret;
 use std::future::Future;
-use tokio::sync::mpsc;
+use std::path::Path;
+use tokio::sync::{Mutex, mpsc};
 
 /// A protocol's way to one printer.
 pub(crate) trait Wire: Send + Sync {
@@ -13,13 +15,24 @@ pub(crate) trait Wire: Send + Sync {
     /// Reads the state now: not a remembered one, unless the printer's messages keep the memory true.
     fn read(&self) -> impl Future<Output = Result<Report, Fault>> + Send;
 
-    /// Sends an action, once. That it has an effect is for the caller to find out, but for an upload without a print,
-    /// which is done when this returns. May be dropped at any time, which leaves open whether the printer has taken it.
-    fn send(&self, action: &Action) -> impl Future<Output = Result<(), Unsent>> + Send;
+    /// Sends an action, once; an upload only stores the file. That it has an effect is for the caller to find out. May be
+    /// dropped at any time, which leaves open whether the printer has taken it. `about`: the print that was being made
+    /// when the action was judged; where the protocol lets a print be named, this is the one to name.
+    fn send(&self, action: &Action, about: Option<&JobId>) -> impl Future<Output = Result<(), Unsent>> + Send;
+
+    /// Whether the printer lists a file of this name and of the size of the one at `path`; if `is_sure`, also of the same
+    /// contents, and `false` if that cannot be told.
+    fn has(&self, path: &Path, name: &str, is_sure: bool) -> impl Future<Output = Result<bool, Fault>> + Send;
+
+    /// What must not be repeated, whoever says it.
+    fn secret(&self) -> Option<&Secret>;
 
     /// Gives every reading to `seen` until the connection fails, at least one every few seconds: silence is taken for
     /// absence. Returns as well when nobody listens any more.
     fn follow(&self, seen: &mpsc::Sender<Report>) -> impl Future<Output = Fault> + Send;
+
+    /// Held by the one command that may change what becomes of the print.
+    fn turn(&self) -> &Mutex<()>;
 
     fn observe_only(&self) -> Option<String> {
         None

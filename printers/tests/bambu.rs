@@ -86,14 +86,21 @@ enum Manner {
 /// A printer's firmware: the whole state on `pushall`, then only changes.
 struct Device {
     requests: Arc<Mutex<Vec<Value>>>,
+    client: AsyncClient,
     task: JoinHandle<()>,
 }
 
 impl Device {
     async fn start(broker: &Broker, manner: Manner) -> Self {
+        Self::saying(broker, manner, vec![]).await
+    }
+
+    /// A device that says all this before its state.
+    async fn saying(broker: &Broker, manner: Manner, first: Vec<String>) -> Self {
         let mut options = MqttOptions::new("firmware", "127.0.0.1", broker.plain);
-        options.set_keep_alive(Duration::from_secs(5));
-        let (client, mut events) = AsyncClient::new(options, 16);
+        options.set_keep_alive(Duration::from_secs(5)).set_max_packet_size(1 << 20, 1 << 20);
+        let (client, mut events) = AsyncClient::new(options, 1000);
+        let says = client.clone();
         client.subscribe(format!("device/{SERIAL}/request"), QoS::AtLeastOnce).await.unwrap();
         let requests = Arc::new(Mutex::new(vec![]));
         let log = Arc::clone(&requests);
@@ -102,13 +109,19 @@ impl Device {
                 let Event::Incoming(Incoming::Publish(publish)) = event else { continue };
                 let request: Value = serde_json::from_slice(&publish.payload).unwrap();
                 log.lock().unwrap().push(request.clone());
-                for said in answers(&request, manner) {
-                    say(&client, &said);
+                let answers = answers(&request, manner).into_iter().map(|answer| answer.to_string());
+                for said in first.iter().cloned().chain(answers) {
+                    client.publish(format!("device/{SERIAL}/report"), QoS::AtMostOnce, false, said).await.unwrap();
                 }
             }
         });
         tokio::time::sleep(Duration::from_millis(300)).await;
-        Self { requests, task }
+        Self { requests, task, client: says }
+    }
+
+    async fn say(&self, change: Value) {
+        let message = json!({ "print": change }).to_string();
+        self.client.publish(format!("device/{SERIAL}/report"), QoS::AtMostOnce, false, message).await.unwrap();
     }
 
     fn commands(&self) -> usize {
@@ -120,10 +133,6 @@ impl Drop for Device {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-fn say(client: &AsyncClient, message: &Value) {
-    client.try_publish(format!("device/{SERIAL}/report"), QoS::AtMostOnce, false, message.to_string()).unwrap();
 }
 
 fn answers(request: &Value, manner: Manner) -> Vec<Value> {
@@ -219,4 +228,39 @@ async fn a_printer_that_falls_silent_is_offline() {
     watched.until("its absence", |report| report.connection == Connection::Offline).await;
     let outcome = within(&watched.printer, Action::Pause, None, Duration::from_secs(6)).await;
     assert!(matches!(outcome.what, What::Unreachable { .. }) && !outcome.sent, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_or_can_read_does_no_harm() {
+    let junk = (0..20).map(|number| {
+        let fields: serde_json::Map<String, Value> =
+            (0..1000).map(|field| (format!("field{number}-{field}"), json!({"x": "y".repeat(50)}))).collect();
+        json!({ "print": fields }).to_string()
+    });
+    let hostile = ["[".repeat(10_000), "{\"print\":".repeat(10_000), "no JSON at all".to_owned()];
+    let broker = Broker::start();
+    let _device = Device::saying(&broker, Manner::Willing, hostile.into_iter().chain(junk).collect()).await;
+    let mut watched = Watched::new(printer(&broker, CODE), Duration::from_secs(5));
+    watched.until("the print", |report| report.phase == Phase::Printing).await;
+    assert_eq!(watched.command(Action::Pause).await.what, What::Done { already: false });
+}
+
+#[tokio::test]
+async fn a_print_without_a_number_or_a_date_is_told_from_the_next_one() {
+    let broker = Broker::start();
+    let device = Device::start(&broker, Manner::Willing).await;
+    let mut watched = Watched::new(printer(&broker, CODE), Duration::from_secs(5));
+    watched.until("the print", |report| report.phase == Phase::Printing).await;
+    device.say(json!({"gcode_start_time": "0"})).await;
+    let first = watched.until("its new name", |r| r.job.as_ref().is_some_and(|job| job.id.0.contains('~'))).await;
+    let first = first.job.unwrap().id;
+    device.say(json!({"mc_percent": 41, "layer_num": 8})).await;
+    let report = watched.until("the next layer", |report| report.layer == Some(8)).await;
+    assert_eq!(report.job.unwrap().id, first);
+    // It is further back than it was: somebody has begun anew.
+    device.say(json!({"mc_percent": 3, "layer_num": 1})).await;
+    let next = watched.until("the next print", |report| report.layer == Some(1)).await.job.unwrap().id;
+    let outcome = command(&watched.printer, Action::Pause, Some(&first)).await;
+    assert_eq!((outcome.what, outcome.sent), (What::OtherJob { running: Some(next.clone()) }, false));
+    assert_eq!(command(&watched.printer, Action::Pause, Some(&next)).await.what, What::Done { already: false });
 }

@@ -130,6 +130,15 @@ async fn a_print_is_told_and_followed() {
     let stored = server.folder.path().join("data/gcodes/parts/a part.gcode");
     assert_eq!(std::fs::read_to_string(stored).unwrap(), "G28\nG1 X10\n");
 
+    let upload =
+        |path: &Path| Action::Upload { path: path.to_owned(), name: "parts/a part.gcode".to_owned(), print: false };
+    let again = watched.command(upload(part.path())).await;
+    assert_eq!((again.what, again.sent), (done(true), false));
+    // Of the same length.
+    let other = file("G28\nG1 X20\n");
+    assert_eq!(watched.command(upload(other.path())).await.what, done(false));
+    assert_eq!(watched.command(upload(part.path())).await.what, done(false));
+
     let start = Action::Start { file: "parts/a part.gcode".to_owned() };
     assert_eq!(watched.command(start.clone()).await.what, done(false));
     let printing = watched.until("the print", |report| report.phase == Phase::Printing).await;

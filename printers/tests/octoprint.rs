@@ -184,8 +184,13 @@ async fn files_and_heaters_do_what_they_are_told() {
     assert_eq!(watched.command(upload(true)).await.what, done(false));
     let report = watched.until("the print", |report| report.phase.is_active()).await;
     assert_eq!(report.job.map(|job| job.file), Some("parts/a part.gcode".to_owned()));
+    // It is there and being printed: nothing is sent.
+    let again = watched.command(upload(true)).await;
+    assert_eq!((again.what, again.sent), (done(true), false));
+    // Another file is not to take its place.
+    std::fs::write(file.path(), gcode(31)).unwrap();
     let outcome = watched.command(upload(true)).await;
-    assert!(matches!(outcome.what, What::WrongState { .. }), "{outcome:?}");
+    assert!(matches!(outcome.what, What::WrongState { .. }) && !outcome.sent, "{outcome:?}");
 
     assert_eq!(watched.command(Action::EmergencyStop).await.what, done(false));
     let stopped = watched.until("the stop", |report| report.phase == Phase::Error).await;
@@ -263,4 +268,135 @@ async fn without_its_push_socket_it_is_asked() {
     let ended = watched.until("its end", |report| report.ending.is_some()).await;
     assert_eq!((ended.ending, id(&ended)), (Some(Ending::Done), begun));
     assert_eq!(proxy.count("GET /sockjs"), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_sent_only_if_it_is_not_there_and_believed_only_if_it_is_listed() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port()).await;
+    let printer = printer_at(proxy.url(), server.key());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let upload =
+        || Action::Upload { path: file.path().to_owned(), name: "parts/a part.gcode".to_owned(), print: false };
+    let posted = "POST /api/files/local";
+    std::fs::write(file.path(), "G28\nM104 S200\n").unwrap();
+    for already in [false, true, true] {
+        let outcome = command(&printer, upload(), None).await;
+        assert_eq!((outcome.what, outcome.sent), (done(already), !already));
+    }
+    assert_eq!(proxy.count(posted), 1);
+    // Ten degrees more: another file of the same length.
+    std::fs::write(file.path(), "G28\nM104 S210\n").unwrap();
+    assert_eq!(command(&printer, upload(), None).await.what, done(false));
+    assert_eq!(proxy.count(posted), 2);
+
+    // It says that it has stored the file, and has not.
+    std::fs::write(file.path(), "G28\nM104 S220 ; longer\n").unwrap();
+    proxy.fault(posted, Fault::Answer(201));
+    let outcome = within(&printer, upload(), None, Duration::from_secs(2)).await;
+    assert!(matches!(outcome.what, What::NotConfirmed { .. }), "{outcome:?}");
+    // It has stored it, and says nothing.
+    proxy.heal();
+    proxy.fault(posted, Fault::Swallow);
+    assert_eq!(command(&printer, upload(), None).await.what, done(false));
+    proxy.heal();
+    assert_eq!(command(&printer, upload(), None).await.what, done(true));
+    let gone = Action::Upload { path: "/nowhere/a.gcode".into(), name: "a.gcode".to_owned(), print: false };
+    let outcome = command(&printer, gone, None).await;
+    assert!(matches!(outcome.what, What::Refused { status: 0, .. }) && !outcome.sent, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_file_whose_name_is_not_kept_is_sent_once_and_refused() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port()).await;
+    let printer = printer_at(proxy.url(), server.key());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), gcode(1)).unwrap();
+    let order = jarvis_printers::orders::Order {
+        id: "test".to_owned(),
+        action: Action::Upload { path: file.path().to_owned(), name: "parts/a:b?.gcode".to_owned(), print: false },
+        job: None,
+        given: std::time::SystemTime::now(),
+    };
+    let policy = jarvis_printers::orders::Policy { deadline: Duration::from_secs(4), ttl: Duration::from_secs(20) };
+    let told = jarvis_printers::orders::carry_out(&printer, &order, &policy).await;
+    assert_eq!(told.outcome, "refused", "{told:?}");
+    assert!(told.detail.contains("parts/a:b?.gcode") && told.detail.contains("parts/ab.gcode"), "{told:?}");
+    assert_eq!(proxy.count("POST /api/files/local"), 1);
+}
+
+#[tokio::test]
+async fn a_print_after_one_that_was_never_counted_is_another_one() {
+    let mut server = Server::start();
+    server.upload("long.gcode", &gcode(120));
+    server.print("long.gcode");
+    let printer = printer(&server);
+    let mut watched = Watched::new(printer, PATIENCE);
+    let lost = id(&watched.until("the print", |report| report.elapsed.is_some_and(|elapsed| elapsed >= 3.0)).await);
+    let given = std::time::SystemTime::now();
+    // A power cut: OctoPrint has no time to count.
+    server.kill();
+    watched.until("its absence", |report| report.connection == Connection::Offline).await;
+    server.start_again();
+    assert_eq!(server.prints("long.gcode"), 0);
+    server.print("long.gcode");
+    let next = id(&watched.until("the next print", |r| r.phase.is_active() && id(r) != lost).await);
+    let late = command(&watched.printer, Action::Cancel, Some(&lost)).await;
+    assert_eq!((late.what, late.sent), (What::OtherJob { running: Some(next) }, false));
+
+    // Whoever was not there gives both one name; but the old command is not about the new print.
+    let stranger = printer_at(server.url().parse().unwrap(), server.key());
+    let (_watched, seen) = first(stranger).await;
+    assert_eq!(id(&seen), lost);
+    let stranger = printer_at(server.url().parse().unwrap(), server.key());
+    let cancel = jarvis_printers::Command {
+        id: "given before the power cut".to_owned(),
+        action: Action::Cancel,
+        job: Some(lost.clone()),
+        given: given - Duration::from_secs(10),
+        deadline: Duration::from_secs(5),
+        send_before: None,
+    };
+    let outcome = stranger.command(&cancel).await;
+    assert!(matches!(outcome.what, What::OtherJob { .. }) && !outcome.sent, "{outcome:?}");
+    assert!(server.flag("printing"));
+}
+
+#[tokio::test]
+async fn a_print_that_is_started_anew_is_another_one() {
+    let server = Server::start();
+    server.upload("long.gcode", &gcode(120));
+    server.print("long.gcode");
+    let mut watched = Watched::new(printer(&server), PATIENCE);
+    let started = |report: &Report| report.phase.is_active() && report.elapsed.is_some_and(|elapsed| elapsed >= 7.0);
+    let first = id(&watched.until("some of it", started).await);
+    server.pause();
+    watched.until("the pause", |report| report.phase == Phase::Paused).await;
+    server.post("/api/job", &serde_json::json!({"command": "restart"}));
+    let next = id(&watched.until("the new start", |r| r.phase == Phase::Printing && id(r) != first).await);
+    let outcome = command(&watched.printer, Action::Pause, Some(&first)).await;
+    assert_eq!((outcome.what, outcome.sent), (What::OtherJob { running: Some(next.clone()) }, false));
+    // As after a restart of this program: it was not there before, and does not know that there was another start.
+    let later = printer(&server);
+    assert_eq!(command(&later, Action::Pause, Some(&next)).await.what, done(false));
+    assert_eq!(command(&later, Action::Pause, Some(&next)).await.what, done(true));
+}
+
+#[tokio::test]
+async fn a_print_from_the_card_is_commanded_by_whoever_comes_later() {
+    let server = Server::start();
+    let file = server.put_on_card("a file on the card.gcode", &gcode(300));
+    let mut watched = Watched::new(printer(&server), PATIENCE);
+    watched.until("an idle printer", |report| report.phase == Phase::Idle).await;
+    let start = Action::Start { file: format!("sdcard:{file}") };
+    assert_eq!(watched.command(start.clone()).await.what, done(false));
+    let job = id(&watched.until("some of it", |report| report.elapsed.is_some_and(|elapsed| elapsed >= 4.0)).await);
+    // As after a restart of this program: it was not there when the print began.
+    let later = printer(&server);
+    assert_eq!(command(&later, Action::Cancel, Some(&job)).await.what, done(false));
+    watched.until("the end", |report| report.phase == Phase::Idle).await;
+    assert_eq!(watched.command(start).await.what, done(false));
+    // The virtual printer ends it at once; it has a name of its own all the same.
+    watched.until("the next print", |report| report.job.is_some() && id(report) != job).await;
 }

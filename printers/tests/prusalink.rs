@@ -11,6 +11,9 @@ use std::time::Duration;
 
 const KEY: &str = "a-key-of-prusa-link";
 
+/// The short and the long name of its file.
+const FILES: [&str; 2] = ["/api/v1/files/usb/A.BGC", "/api/v1/files/usb/a.bgcode"];
+
 /// A printer in one state, with one file on its stick.
 struct Device {
     state: &'static str,
@@ -40,10 +43,19 @@ impl Device {
                 self.state = "STOPPED";
                 (204, Value::Null)
             }
-            ("POST", Some(path)) if path == "/api/v1/files/usb/A.BGC" => self.begin(),
-            ("PUT", Some(path)) if path == "/api/v1/files/usb/A.BGC" => {
+            // It knows a file by both of its names.
+            ("POST", Some(path)) if FILES.contains(&path.as_str()) => self.begin(),
+            ("GET", Some(path)) if path == FILES[0] && !self.stored.is_empty() => (
+                200,
+                json!({"name": "A.BGC", "display_name": "a.bgcode", "size": self.stored.len(),
+                "refs": {"download": "/usb/A.BGC"}}),
+            ),
+            ("GET", Some(path)) if path == "/usb/A.BGC" => {
+                (200, serde_json::from_slice(&self.stored).unwrap_or(Value::Null))
+            }
+            ("PUT", Some(path)) if path == FILES[0] => {
                 self.stored.clone_from(&request.body);
-                if request.head.contains("print-after-upload: ?1") { self.begin() } else { (201, Value::Null) }
+                (201, Value::Null)
             }
             _ => (404, json!({"title": "404: Not Found"})),
         }
@@ -112,10 +124,14 @@ async fn a_file_is_stored_and_printed() {
     let (web, device) = device().await;
     let printer = printer(&web, KEY);
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "G28\n").unwrap();
+    // The test's server hands out JSON only.
+    std::fs::write(file.path(), "[28]").unwrap();
     let upload = |print| Action::Upload { path: file.path().to_owned(), name: "A.BGC".to_owned(), print };
     assert_eq!(command(&printer, upload(false), None).await.what, What::Done { already: false });
-    assert_eq!(device.lock().unwrap().stored, b"G28\n");
+    assert_eq!(device.lock().unwrap().stored, b"[28]");
+    let again = command(&printer, upload(false), None).await;
+    assert_eq!((again.what, again.sent), (What::Done { already: true }, false));
+    std::fs::write(file.path(), "[29]").unwrap();
     assert_eq!(command(&printer, upload(true), None).await.what, What::Done { already: false });
     assert_eq!(command(&printer, Action::Cancel, None).await.what, What::Done { already: false });
 }
@@ -127,4 +143,44 @@ async fn a_wrong_key_is_refused() {
     watched.until("the refusal", |report| report.connection == Connection::Refused).await;
     let outcome = watched.command(Action::Pause).await;
     assert!(matches!(outcome.what, What::Refused { status: 401, .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_file_is_known_by_its_long_name_too() {
+    let (web, _device) = device().await;
+    let printer = printer(&web, KEY);
+    let start = Action::Start { file: "usb/a.bgcode".to_owned() };
+    assert_eq!(command(&printer, start.clone(), None).await.what, What::Done { already: false });
+    assert_eq!(command(&printer, start, None).await.what, What::Done { already: true });
+    assert_eq!(web.count("POST /api/v1/files"), 1);
+    let other = Action::Start { file: "usb/b.bgcode".to_owned() };
+    assert!(matches!(command(&printer, other, None).await.what, What::OtherJob { .. }));
+}
+
+#[tokio::test]
+async fn a_print_that_begins_after_the_last_look_is_not_paused() {
+    let (web, device) = device().await;
+    let printer = Arc::new(printer(&web, KEY));
+    command(&printer, Action::Start { file: "usb/A.BGC".to_owned() }, None).await;
+    // Somebody follows the printer all the time, and may be the first to see the next print.
+    let (reports, mut seen) = tokio::sync::mpsc::channel(1000);
+    let follower = Arc::clone(&printer);
+    let following = tokio::spawn(async move { follower.reports(Duration::from_secs(1), reports).await });
+    let listening = tokio::spawn(async move { while seen.recv().await.is_some() {} });
+    let job = JobId("#41".to_owned());
+    for next in 42..60_u64 {
+        // The next print begins somewhere between the look and the command.
+        let begin = async {
+            tokio::time::sleep(Duration::from_millis(next % 6)).await;
+            let mut device = device.lock().unwrap();
+            (device.job, device.state) = (Some(next), "PRINTING");
+        };
+        let (outcome, ()) = futures::join!(command(&printer, Action::Pause, Some(&job)), begin);
+        let paused = web.count("PUT /api/v1/job/") - web.count("PUT /api/v1/job/41/pause");
+        assert_eq!(paused, 0, "{outcome:?}");
+        let mut device = device.lock().unwrap();
+        (device.job, device.state) = (Some(41), "PRINTING");
+    }
+    following.abort();
+    listening.abort();
 }

@@ -34,9 +34,12 @@ fn pages() -> Vec<(String, String)> {
     let kinds = kinds::all();
     let sources = kinds.sources.iter().map(|kind| ("source", kind.name(), kind.options().to_value()));
     let sql = [("operator", "sql", kinds::sql_options())];
-    let operators = kinds.operators.iter().map(|kind| ("operator", kind.name(), kind.options().to_value()));
+    // What may stand in both places has its page among the sinks.
+    let operators = kinds.operators.iter().filter(|kind| !kind.is_sink());
+    let operators = operators.map(|kind| ("operator", kind.name(), kind.options().to_value()));
     let sinks = kinds.sinks.iter().map(|kind| ("sink", kind.name(), kind.options().to_value()));
-    let all: Vec<(&str, &str, Value)> = sources.chain(sql).chain(operators).chain(sinks).collect();
+    let answering = kinds.answering().map(|kind| ("sink", kind.name(), kind.options().to_value()));
+    let all: Vec<(&str, &str, Value)> = sources.chain(sql).chain(operators).chain(sinks).chain(answering).collect();
     let mut pages: Vec<(String, String)> =
         all.iter().map(|(section, kind, options)| (file(section, kind), page::kind(section, kind, options))).collect();
     pages.push(("command-line.md".to_owned(), command_line()));

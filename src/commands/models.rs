@@ -65,7 +65,7 @@ impl Models {
                     let _ = writeln!(out, "{name} {how}: {}", store.path(&name, entry).display());
                     if fetched && entry.checksum().is_none() {
                         terminal::say(&format!(
-                            "the catalog has no checksum of {name} for {}: what pip fetched was taken as it is",
+                            "the catalog has no checksum of {name} for {}: what was fetched was taken as it is",
                             platform()
                         ));
                     }
@@ -101,8 +101,8 @@ fn show(name: &str, entry: &Entry, store: &Store, out: &mut String) -> anyhow::R
     line("name", name);
     line("about", &entry.about);
     line("licence", &entry.licence);
-    line("package", &format!("PyPI {}", entry.origin.pypi));
-    line("file in it", &entry.origin.file);
+    line("package", &entry.origin.package.to_string());
+    line("file in it", &entry.origin.place());
     for (of, sum) in &entry.sha256 {
         line("sha256", &format!("{sum} ({of})"));
     }

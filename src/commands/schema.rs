@@ -11,7 +11,8 @@ impl Schema {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let kinds = kinds::all();
         let sources = kinds.sources.iter().map(|kind| (kind.name().to_owned(), kind.options())).collect();
-        let sinks = kinds.sinks.iter().map(|kind| (kind.name().to_owned(), kind.options())).collect();
+        let answering = kinds.answering().map(|kind| (kind.name().to_owned(), kind.options()));
+        let sinks = kinds.sinks.iter().map(|kind| (kind.name().to_owned(), kind.options())).chain(answering).collect();
         let sql = kinds::sql_options().try_into().context("the schema of sql is none")?;
         let operators = kinds.operators.iter().map(|kind| (kind.name().to_owned(), kind.options()));
         let operators = std::iter::once(("sql".to_owned(), sql)).chain(operators).collect();

@@ -48,6 +48,7 @@ impl Sql {
 
     /// Over a folder, and over the views of an instance that the query names.
     fn over(&self, data: &Path) -> anyhow::Result<Vec<RecordBatch>> {
+        jarvis_plan::dialect::readable(&self.query).map_err(|error| anyhow!(views::reason(&error)))?;
         let views = self.views()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         if views.is_empty() {

@@ -54,23 +54,25 @@ impl OctoPrint {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.yaml"), SETTINGS).unwrap();
         let port = free_port();
-        let log = File::create(folder.path().join("out.log")).unwrap();
-        let process = Command::new(python.join("bin/octoprint"))
-            .args(["serve", "--iknowwhatimdoing", "--host", "127.0.0.1", "--port", &port.to_string(), "--basedir"])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let process = spawn(&python, port, folder.path());
         let server = Self { port, process, folder };
-        server.wait_for("a printer that is ready", START, |server| {
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts it once more after it was killed, with the same folder and at the same port.
+    pub fn start_again(&mut self) {
+        let python = environment(&format!("octoprint-{VERSION}"), &format!("OctoPrint=={VERSION}"));
+        self.process = spawn(&python, self.port, self.folder.path());
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        self.wait_for("a printer that is ready", START, |server| {
             server
                 .try_request("GET", "/api/printer", None)
                 .is_ok_and(|(status, printer)| status == 200 && printer["state"]["flags"]["ready"] == true)
         });
-        server
     }
 
     pub fn port(&self) -> u16 {
@@ -95,6 +97,21 @@ impl OctoPrint {
         let kind = format!("multipart/form-data; boundary={border}");
         let (status, answer) = exchange(self.port, "POST", "/api/files/local", Some((&kind, body.as_bytes()))).unwrap();
         assert_eq!(status, 201, "{answer}");
+    }
+
+    /// Puts a file onto the virtual printer's own card; what the printer calls it. The virtual printer does not list a file
+    /// whose name is as short as a card's own names are.
+    pub fn put_on_card(&self, name: &str, gcode: &str) -> String {
+        let card = self.folder.path().join("virtualSd");
+        fs::create_dir_all(&card).unwrap();
+        fs::write(card.join(name), gcode).unwrap();
+        self.post("/api/printer/sd", &json!({"command": "refresh"}));
+        let listed = |server: &Self| {
+            let (_, listed) = server.try_request("GET", "/api/files/sdcard", None).ok()?;
+            Some(listed["files"].get(0)?["path"].as_str()?.to_owned())
+        };
+        self.wait_for("file on the card", ANSWER, |server| listed(server).is_some());
+        listed(self).unwrap()
     }
 
     /// Starts to print a stored file.
@@ -176,6 +193,19 @@ impl Drop for OctoPrint {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn spawn(python: &Path, port: u16, folder: &Path) -> Child {
+    let log = File::create(folder.join("out.log")).unwrap();
+    Command::new(python.join("bin/octoprint"))
+        .args(["serve", "--iknowwhatimdoing", "--host", "127.0.0.1", "--port", &port.to_string(), "--basedir"])
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .unwrap()
 }
 
 /// G-code that takes about so many seconds, in steps of a tenth, on the virtual printer.

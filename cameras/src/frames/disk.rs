@@ -37,13 +37,14 @@ impl Disk {
     /// Finds the files that are there, the oldest first. A single file that cannot be read is passed over.
     fn find(&self) -> io::Result<()> {
         fs::create_dir_all(self.folder.join(RING))?;
-        let folders = fs::read_dir(self.folder.join(RING))?.flatten();
-        let mut found: Vec<(SystemTime, Hash, u64)> = vec![];
-        for file in folders.filter_map(|folder| fs::read_dir(folder.path()).ok()).flat_map(Iterator::flatten) {
+        for file in self.all_in(KEPT).into_iter().flatten().chain(self.all_in(RING)?) {
             if is_unfinished(&file.path()) {
                 // What a process that has crashed was about to write.
                 let _ = fs::remove_file(file.path());
             }
+        }
+        let mut found: Vec<(SystemTime, Hash, u64)> = vec![];
+        for file in self.all_in(RING)? {
             let Some(hash) = hash_of(&file.path()) else { continue };
             if let Ok(about) = file.metadata() {
                 found.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), hash, about.len()));
@@ -55,6 +56,12 @@ impl Disk {
             self.delete(files.add(hash, (), length));
         }
         Ok(())
+    }
+
+    /// The files of a place, in the folders that are in it.
+    fn all_in(&self, place: &str) -> io::Result<impl Iterator<Item = fs::DirEntry>> {
+        let folders = fs::read_dir(self.folder.join(place))?.flatten();
+        Ok(folders.filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().flatten())
     }
 
     /// Somebody may have tidied up before; what cannot be deleted is found at the next start.

@@ -50,8 +50,11 @@ fn the_ring_survives_a_restart_in_order_of_age() {
         std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
     }
     drop(frames);
-    std::fs::write(folder.path().join("ring").join(&picture(0).0.to_string()[..2]).join(".unfinished-1-1"), "x")
-        .unwrap();
+    for place in ["ring", "kept"] {
+        let folder = folder.path().join(place).join(&picture(0).0.to_string()[..2]);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(".unfinished-1-1"), "x").unwrap();
+    }
     let frames = Frames::open(Some(folder.path()), SMALL);
     assert_eq!(there(&frames, 0..5), [0, 1, 2, 3, 4]);
     put(&frames, 5);

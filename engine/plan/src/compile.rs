@@ -7,14 +7,13 @@ pub use operator::{Operators, Picked, Planned, Reading, SqlOnly};
 use crate::functions::TIMESTAMP;
 use crate::graph::*;
 use crate::lower::{Lowering, Retire, StreamInfo, session_schema};
-use crate::refusal::diagnose;
+use crate::refusal::{Refusal, diagnose, refuse};
 use crate::session_state::{CATALOG, Streams};
 use crate::table_functions::{SessionCall, rewrite};
 use crate::unsupported;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::common::{DataFusionError, Result as DfResult};
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use jarvis_spec::{Diagnostic, Diagnostics, OnError, Operator, Pipeline, Retain, Sink, Source, Spanned};
@@ -344,7 +343,7 @@ impl Compiler<'_> {
                 .help("write `sql: |` and the query below it"));
         };
         let state = self.tables.session(&pipeline.name.value);
-        let parsed = parse(&state, sql).and_then(|(statement, sessions)| {
+        let parsed = parse(sql).and_then(|(statement, sessions)| {
             unsupported::check_statement(&statement, sql)?;
             let mut reads: Vec<String> = state
                 .resolve_table_references(&statement)?
@@ -471,8 +470,14 @@ impl Compiled {
     }
 }
 
-fn parse(state: &SessionState, sql: &str) -> DfResult<(Statement, Vec<SessionCall>)> {
-    let mut statement = state.sql_to_statement(sql, &datafusion::config::Dialect::PostgreSQL)?;
+fn parse(sql: &str) -> DfResult<(Statement, Vec<SessionCall>)> {
+    let mut statements = crate::dialect::statements(sql)?;
+    let Some(mut statement) = statements.pop_front() else {
+        return Err(Refusal::new("there is no query", "write one SELECT").into_error());
+    };
+    if !statements.is_empty() {
+        return refuse("an operator is one query", "write one operator for each", ";");
+    }
     let sessions = match &mut statement {
         Statement::Statement(s) => rewrite(s)?,
         _ => vec![],
@@ -492,7 +497,8 @@ fn full_name(reference: &TableReference, pipeline: &str) -> String {
 /// The µs of an interval as written in SQL.
 pub fn interval_micros(text: &str) -> DfResult<i64> {
     let state = Streams::new().session("public");
-    let expr = state.create_logical_expr(text, &datafusion::common::DFSchema::empty())?;
+    let expr = crate::dialect::expression(text)?;
+    let expr = state.create_logical_expr_from_sql_expr(expr, &datafusion::common::DFSchema::empty())?;
     let simplified = crate::functions::constant_micros(&expr);
     simplified
         .filter(|m| *m > 0)

@@ -83,6 +83,10 @@ impl Event<'_> {
             _ => return None,
         })
     }
+    /// Whatever stands there, as an array of one row: for types that the others do not read.
+    pub fn value(&self, column: usize) -> Option<ArrayRef> {
+        Some(self.column(column)?.slice(self.row, 1))
+    }
     pub fn flag(&self, column: usize) -> Option<bool> {
         self.column(column)?.as_boolean_opt().map(|flags| flags.value(self.row))
     }

@@ -1,5 +1,6 @@
 //! Why a query cannot be kept up to date, in words, with the place in the YAML and what to write instead.
 
+use crate::dialect::TOO_DEEP;
 use datafusion::common::{DataFusionError, Location};
 use datafusion::sql::sqlparser::parser::ParserError;
 use jarvis_spec::{Diagnostic, Node, Span};
@@ -58,10 +59,6 @@ pub fn diagnose(error: &DataFusionError, sql: &Node) -> Diagnostic {
         return syntax(e, sql);
     }
     let message = clean(&root.strip_backtrace());
-    if message.contains("single SQL statement") {
-        let refusal = Refusal::new("an operator is one query", "write one operator for each").at(";");
-        return refusal.show(Diagnostic::error("sql_unsupported", refusal.message.clone()), sql);
-    }
     let span = stated_place(error, sql).or_else(|| quoted_place(&message, sql)).unwrap_or_else(|| sql.span().clone());
     let (message, help) = in_other_words(message, root, sql);
     Diagnostic::error("sql_plan", sql.redacted(&message)).at(&span).help(sql.redacted(&help))
@@ -108,7 +105,7 @@ fn syntax(error: &ParserError, sql: &Node) -> Diagnostic {
             Some((said, place)) => (said, stated_numbers(place).map(|(line, column)| sql.text_place(line, column))),
             None => (said.as_str(), said.ends_with("found: EOF").then(|| last_character(sql)).flatten()),
         },
-        ParserError::RecursionLimitExceeded => ("the query is nested too deeply", None),
+        ParserError::RecursionLimitExceeded => (TOO_DEEP, None),
     };
     let message =
         said.replace("Expected: ", "expected ").replace("found: ", "found ").replace("found EOF", "found the end");

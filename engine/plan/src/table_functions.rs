@@ -4,14 +4,13 @@
 //! The first two are rewritten to subqueries over scalar functions before planning; a session becomes a table of its
 //! own, which the lowering knows.
 
+use crate::dialect::table_factor;
 use crate::refusal::refuse;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::sqlparser::ast::{
     FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, VisitMut,
     VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use std::ops::ControlFlow;
 
 /// A use of `session(...)`.
@@ -104,9 +103,7 @@ impl Rewriter {
                 );
             }
         };
-        let mut parser =
-            Parser::new(&GenericDialect {}).try_with_sql(&text).map_err(|e| DataFusionError::SQL(Box::new(e), None))?;
-        parser.parse_table_factor().map(Some).map_err(|e| DataFusionError::SQL(Box::new(e), None))
+        table_factor(&text).map(Some)
     }
 }
 

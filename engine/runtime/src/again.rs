@@ -128,7 +128,10 @@ pub fn fitting(rows: &RecordBatch, schema: &SchemaRef, stream: &str) -> anyhow::
 }
 
 /// Rows of a stream as it is declared now: columns may have been added that can be null, or taken away.
-fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+///
+/// # Errors
+/// A column has another type, or may not be null; which.
+pub fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     if rows.schema() == *schema {
         return Ok(rows.clone());
     }

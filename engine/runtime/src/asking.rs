@@ -7,17 +7,22 @@
 //!
 //! A question that is taken back before it was answered is answered all the same. Who falls behind may skip questions,
 //! and says so.
+//!
+//! What an edit of the pipeline says in other words is no new question: rows that agree with ones that stood before, in what a
+//! question is about ([`Asker::about`]), are not asked about again, and what is open is asked in the columns of now. Only
+//! where something else is done now ([`Asker::purpose`]), or the columns do not fit, what is open becomes an error.
 
+mod open;
+
+use crate::again::conform;
 use crate::arrival::{Arrival, Decoded, Note, RowError};
 use crate::closed::ClosedBatch;
 use crate::kinds::{Closed, Feed, LiveSource, SinkDriver, SinkPlan, SourcePlan};
 use crate::publish::Publish;
 use anyhow::Context;
-use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
+use arrow::array::ArrayRef;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use jarvis_dataflow::columns::Codec;
@@ -36,6 +41,16 @@ pub trait Asker: Send {
     fn run(self: Box<Self>, questions: Questions) -> BoxFuture<'static, anyhow::Result<()>>;
     /// What must be equal beside its options for a reload to keep it: what a file says that they name.
     fn marks(&self) -> String {
+        String::new()
+    }
+    /// The columns that say what a question is about: after an edit, a row that agrees in them with one that stood before is
+    /// not asked about again. Empty: those that the stream has before and after the edit.
+    fn about(&self) -> Vec<String> {
+        vec![]
+    }
+    /// What it does about a question. Questions that are open when an edit changes this are not asked of the new one: they
+    /// become errors.
+    fn purpose(&self) -> String {
         String::new()
     }
 }
@@ -73,17 +88,30 @@ pub(crate) fn ends(
     question: &SchemaRef,
     answer: &SchemaRef,
 ) -> anyhow::Result<(SinkPlan, SourcePlan)> {
-    let between = Arc::new(Between { name: name.to_owned(), ..Between::default() });
-    let asking = Asking { between: between.clone(), codec: Codec::new(question.clone())?, schema: question.clone() };
-    let answering = Answering { between, asker, question: question.clone(), schema: answer.clone() };
+    let between = Arc::new(Between {
+        name: name.to_owned(),
+        question: question.clone(),
+        about: asker.about(),
+        purpose: asker.purpose(),
+        state: Mutex::default(),
+        asked: Notify::new(),
+        taken: Notify::new(),
+        delivered: Arc::default(),
+    });
+    let asking = Asking { between: between.clone(), codec: Codec::new(question.clone())? };
+    let answering = Answering { between, asker, schema: answer.clone() };
     let publish = Publish::changes(name);
     Ok((SinkPlan { publish, driver: Box::new(asking) }, SourcePlan::Live(Box::new(answering))))
 }
 
 /// What both ends see.
-#[derive(Default)]
 pub struct Between {
     name: String,
+    /// The columns of questions.
+    question: SchemaRef,
+    about: Vec<String>,
+    /// As [`Asker::purpose`].
+    purpose: String,
     state: Mutex<State>,
     /// Questions have come.
     asked: Notify,
@@ -95,29 +123,46 @@ pub struct Between {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Question>,
-    /// Those that have no durable answer; `true`: they have one that is not durable yet.
-    open: BTreeMap<Id, (Question, bool)>,
+    /// Those that will not be asked, and why; they become errors.
+    left: Vec<(Question, String)>,
+    /// Those that have no durable answer.
+    open: BTreeMap<Id, Open>,
     /// Answered, and later than the first that is not.
     beyond: BTreeSet<Id>,
     /// Questions before this time have all been told, µs.
     upper: u64,
     /// Whether somebody answers yet.
     is_answering: bool,
-    /// Whoever answers waits for the graph to take an answer.
-    is_giving: bool,
+    /// How many answers wait for the graph to take them.
+    giving: usize,
     /// Who is asked instead, since a reload.
     successor: Option<Arc<Between>>,
     notes: u64,
 }
 
+/// A question without a durable answer.
+#[derive(Clone, Debug)]
+struct Open {
+    question: Question,
+    /// It has one that is not durable yet.
+    is_answered: bool,
+    /// Why it will not be asked.
+    left: Option<String>,
+}
+
 impl State {
     fn ask(&mut self, question: Question) {
-        self.open.insert(question.id, (question.clone(), false));
+        self.open.insert(question.id, Open { question: question.clone(), is_answered: false, left: None });
         self.waiting.push_back(question);
+    }
+    fn leave(&mut self, question: Question, why: String) {
+        let open = Open { question: question.clone(), is_answered: false, left: Some(why.clone()) };
+        self.open.insert(question.id, open);
+        self.left.push((question, why));
     }
     /// Before this time every question has been answered or skipped.
     fn answered_upto(&self) -> u64 {
-        let open = self.open.iter().find(|(_, (_, is_answered))| !is_answered);
+        let open = self.open.iter().find(|(_, open)| !open.is_answered);
         open.map_or(self.upper, |((time, _), _)| *time)
     }
     /// Before this time every question has a durable answer or was skipped.
@@ -125,8 +170,8 @@ impl State {
         self.open.first_key_value().map_or(self.upper, |((time, _), _)| *time)
     }
     fn is_answered(&mut self, id: Id) {
-        if let Some((_, is_answered)) = self.open.get_mut(&id) {
-            *is_answered = true;
+        if let Some(open) = self.open.get_mut(&id) {
+            open.is_answered = true;
         }
         self.beyond.insert(id);
         let upto = self.answered_upto();
@@ -170,13 +215,62 @@ impl Between {
     pub fn hand_over_to(&self, successor: &Arc<Between>) {
         let mut state = self.state();
         state.waiting.clear();
-        for (_, (question, _)) in std::mem::take(&mut state.open) {
-            successor.state().ask(question);
-        }
+        state.left.clear();
+        let (left, open): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.open).into_values().partition(|open| open.left.is_some());
         state.successor = Some(successor.clone());
         drop(state);
         self.taken.notify_one();
-        successor.asked.notify_one();
+        let left = left.into_iter().filter_map(|open| Some((open.question, open.left?))).collect();
+        self.pass_on(successor, open.into_iter().map(|open| open.question).collect(), left, 0);
+    }
+    /// To whoever is asked instead.
+    fn pass_on(&self, successor: &Between, questions: Vec<Question>, mut left: Vec<(Question, String)>, upper: u64) {
+        if self.purpose == successor.purpose {
+            return successor.take(questions, left, upper);
+        }
+        let why = successor.is_not_for(&self.purpose);
+        left.extend(questions.into_iter().map(|question| (question, why.clone())));
+        successor.take(vec![], left, upper);
+    }
+    /// Why what was asked for another purpose is not done here.
+    fn is_not_for(&self, purpose: &str) -> String {
+        match (purpose, self.purpose.as_str()) {
+            ("", _) | (_, "") => "an edit put another kind of operator here".to_owned(),
+            (was, is) => format!("an edit put `{is}` in the place of `{was}`"),
+        }
+    }
+    /// As [`Asker::about`].
+    pub fn about(&self) -> &[String] {
+        &self.about
+    }
+    /// Asks whoever is asked now, and leaves questions, each with the reason; `upper`: no more questions come from before this
+    /// time, µs.
+    fn take(&self, questions: Vec<Question>, left: Vec<(Question, String)>, upper: u64) {
+        let mut state = self.state();
+        if let Some(successor) = state.successor.clone() {
+            drop(state);
+            return self.pass_on(&successor, questions, left, upper);
+        }
+        state.upper = state.upper.max(upper);
+        for question in questions {
+            match self.fitting(&question) {
+                Ok(question) => state.ask(question),
+                Err(why) => state.leave(question, format!("an edit changed the columns: {why}")),
+            }
+        }
+        left.into_iter().for_each(|(question, why)| state.leave(question, why));
+        self.tell_delivered(&state);
+        drop(state);
+        self.asked.notify_one();
+    }
+    /// A question in the columns of now: those that it did not have are null.
+    fn fitting(&self, question: &Question) -> Result<Question, String> {
+        if question.rows.schema().fields() == self.question.fields() {
+            return Ok(question.clone());
+        }
+        let rows = conform(&question.alone(), &self.question)?;
+        Ok(Question { rows, row: 0, ..question.clone() })
     }
     fn tell_delivered(&self, state: &State) {
         self.delivered.fetch_max(state.delivered_upto(), Ordering::Release);
@@ -195,11 +289,7 @@ impl Between {
 struct Asking {
     between: Arc<Between>,
     codec: Codec,
-    schema: SchemaRef,
 }
-
-/// Of an open question, beside its columns.
-const OWN: [&str; 3] = ["__time", "__hash", "__count"];
 
 impl Asking {
     fn questions(&self, batch: &ClosedBatch) -> anyhow::Result<Vec<Question>> {
@@ -220,28 +310,17 @@ impl SinkDriver for Asking {
             loop {
                 let taken = self.between.taken.notified();
                 {
-                    let mut state = self.between.state();
-                    if let Some(successor) = state.successor.clone() {
-                        drop(state);
-                        let mut state = successor.state();
-                        state.upper = state.upper.max(batch.upper);
-                        questions.into_iter().for_each(|question| state.ask(question));
-                        drop(state);
-                        successor.asked.notify_one();
-                        return Ok(());
-                    }
+                    let state = self.between.state();
                     // Before somebody answers, questions wait however many they are: that is while a log runs again. And
                     // who waits for the graph to take an answer cannot take questions: the graph must not wait for it.
-                    if state.waiting.len() < MOST_WAITING || !state.is_answering || state.is_giving {
-                        state.upper = state.upper.max(batch.upper);
-                        questions.into_iter().for_each(|question| state.ask(question));
-                        self.between.tell_delivered(&state);
+                    let may_wait = state.waiting.len() < MOST_WAITING || !state.is_answering || state.giving > 0;
+                    if may_wait || state.successor.is_some() {
                         break;
                     }
                 }
                 taken.await;
             }
-            self.between.asked.notify_one();
+            self.between.take(questions, vec![], batch.upper);
             Ok(())
         })
     }
@@ -260,73 +339,35 @@ impl SinkDriver for Asking {
     }
     /// The questions that have no durable answer: a restart asks them again, although they have been told.
     fn snapshot(&mut self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>> {
-        let open: Vec<Question> = self.between.state().open.values().map(|(question, _)| question.clone()).collect();
-        Box::pin(async move { written(&self.schema, &open) })
+        let open: Vec<Open> = self.between.state().open.values().cloned().collect();
+        Box::pin(async move { open::written(&open, &self.between.purpose) })
     }
     fn restore(&mut self, snapshot: Vec<u8>) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
-            let open = read(&snapshot).context("the questions that were open cannot be read")?;
-            let own = |question: &Question| question.rows.schema().fields() == self.schema.fields();
-            let (open, others): (Vec<_>, Vec<_>) = open.into_iter().partition(own);
-            if !others.is_empty() {
-                tracing::warn!(
-                    operator = self.between.name,
-                    questions = others.len(),
-                    "open questions had other columns, and are not asked any more"
-                );
+            let (mut asked, mut left) = (vec![], vec![]);
+            for (open, purpose) in open::read(&snapshot).context("the questions that were open cannot be read")? {
+                let is_other = purpose != self.between.purpose;
+                match open.left.or_else(|| is_other.then(|| self.between.is_not_for(&purpose))) {
+                    Some(why) => left.push((open.question, why)),
+                    None => asked.push(open.question),
+                }
             }
-            open.into_iter().for_each(|question| self.between.state().ask(question));
-            self.between.asked.notify_one();
+            self.between.take(asked, left, 0);
             Ok(())
         })
     }
-}
-
-/// Questions as an Arrow IPC stream: their columns, then time, hash and number.
-fn written(schema: &SchemaRef, questions: &[Question]) -> anyhow::Result<Vec<u8>> {
-    let own = schema.fields().iter().cloned();
-    let more = OWN.map(|name| Arc::new(Field::new(name, DataType::UInt64, false)));
-    let whole: SchemaRef = Arc::new(Schema::new(own.chain(more).collect::<Vec<_>>()));
-    let mut writer = StreamWriter::try_new(vec![], &whole)?;
-    for question in questions {
-        let numbers = [question.id.0, question.id.1, question.count.unsigned_abs()];
-        let more = numbers.map(|number| Arc::new(UInt64Array::from(vec![number])) as ArrayRef);
-        let columns = question.alone().columns().iter().cloned().chain(more).collect();
-        writer.write(&RecordBatch::try_new(whole.clone(), columns)?)?;
-    }
-    writer.finish()?;
-    Ok(writer.into_inner()?)
-}
-
-fn read(snapshot: &[u8]) -> anyhow::Result<Vec<Question>> {
-    if snapshot.is_empty() {
-        return Ok(vec![]);
-    }
-    let mut questions = vec![];
-    for rows in StreamReader::try_new(snapshot, None)? {
-        let rows = rows?;
-        let own = rows.num_columns().checked_sub(OWN.len()).context("it has too few columns")?;
-        let number = |at: usize| {
-            let column = rows.column(own + at).as_primitive_opt::<UInt64Type>();
-            column.filter(|column| column.len() == 1).map(|column| column.value(0)).context("it is of another form")
-        };
-        let (id, count) = ((number(0)?, number(1)?), number(2)?.cast_signed());
-        questions.push(Question { rows: rows.project(&(0..own).collect::<Vec<_>>())?, row: 0, count, id });
-    }
-    Ok(questions)
 }
 
 /// The end that answers enter by.
 struct Answering {
     between: Arc<Between>,
     asker: Box<dyn Asker>,
-    question: SchemaRef,
     schema: SchemaRef,
 }
 
 impl LiveSource for Answering {
     fn marks(&self) -> String {
-        format!("{:?} {}", self.question, self.asker.marks())
+        format!("{:?} {}", self.between.question, self.asker.marks())
     }
     fn run(self: Box<Self>, feed: Feed) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
@@ -342,7 +383,8 @@ impl LiveSource for Answering {
                 state.upper = state.upper.max(answered.upto);
             }
             between.taken.notify_one();
-            asker.run(Questions { between, feed, answered, schema }).await
+            let (left, fresh) = (VecDeque::new(), vec![]);
+            asker.run(Questions { between, feed, answered, schema, left, fresh }).await
         })
     }
 }
@@ -353,6 +395,9 @@ pub struct Questions {
     feed: Feed,
     answered: Answered,
     schema: SchemaRef,
+    /// Those that have come and will not be asked, with the reason, and those that will.
+    left: VecDeque<(Question, String)>,
+    fresh: Vec<Question>,
 }
 
 impl Questions {
@@ -361,12 +406,24 @@ impl Questions {
         &self.between.name
     }
 
-    /// All questions that wait, the oldest first; waits for one. `None`: the graph has stopped.
+    /// All questions that wait, the oldest first; waits for one. `None`: the graph has stopped. Whoever stops waiting loses none.
     pub async fn next(&mut self) -> Option<Vec<Question>> {
         loop {
-            let waiting: Vec<Question> = self.between.state().waiting.drain(..).collect();
+            {
+                let mut state = self.between.state();
+                self.left.extend(state.left.drain(..));
+                self.fresh.extend(state.waiting.drain(..));
+            }
             self.between.taken.notify_one();
-            let (known, new) = waiting.into_iter().partition(|question| self.answered.holds(&question.id));
+            while let Some((question, why)) = self.left.front().cloned() {
+                if self.answered.holds(&question.id) {
+                    self.close(vec![question]);
+                } else {
+                    self.fail(question, "edited", format!("it had no answer when {why}")).await.ok()?;
+                }
+                self.left.pop_front();
+            }
+            let (known, new) = self.fresh.drain(..).partition(|question| self.answered.holds(&question.id));
             self.close(known);
             if !new.is_empty() {
                 return Some(new);
@@ -406,7 +463,7 @@ impl Questions {
         Ok(self.hand_over(decoded, ids).await?)
     }
 
-    /// Says that a question has no answer; it becomes an error row.
+    /// Says that a question has no answer; it becomes an error.
     ///
     /// # Errors
     /// The graph has stopped.
@@ -428,19 +485,38 @@ impl Questions {
         self.between.close(&questions.into_iter().map(|question| question.id).collect::<Vec<_>>());
     }
 
+    /// Nothing is noted before the graph takes it: whoever stops waiting has answered nothing.
     async fn hand_over(&self, decoded: Decoded, ids: Vec<Id>) -> Result<(), Closed> {
-        let note = {
-            let mut state = self.between.state();
-            ids.iter().for_each(|id| state.is_answered(*id));
-            state.note()
+        let place = {
+            let _giving = Giving::of(&self.between);
+            self.feed.place().await?
         };
         let between = self.between.clone();
-        let on_safe: Box<dyn FnOnce() + Send> = Box::new(move || between.close(&ids));
-        self.between.state().is_giving = true;
-        self.between.taken.notify_one();
-        let sent = self.feed.send(Arrival { decoded, note: Some(note), on_safe: Some(on_safe) }).await;
-        self.between.state().is_giving = false;
-        sent
+        let safe = ids.clone();
+        let on_safe: Box<dyn FnOnce() + Send> = Box::new(move || between.close(&safe));
+        let mut state = self.between.state();
+        ids.iter().for_each(|id| state.is_answered(*id));
+        let note = Some(state.note());
+        // Notes arrive in their order: another answer waits for the state.
+        place.fill(Arrival { decoded, note, on_safe: Some(on_safe) });
+        Ok(())
+    }
+}
+
+/// While it lives, an answer waits for the graph, which must not wait for questions to be taken.
+struct Giving<'a>(&'a Between);
+
+impl<'a> Giving<'a> {
+    fn of(between: &'a Between) -> Self {
+        between.state().giving += 1;
+        between.taken.notify_one();
+        Giving(between)
+    }
+}
+
+impl Drop for Giving<'_> {
+    fn drop(&mut self) {
+        self.0.state().giving -= 1;
     }
 }
 

@@ -143,9 +143,26 @@ impl Feed {
     pub async fn send(&self, arrival: Arrival) -> Result<(), Closed> {
         self.sender.send((self.index, arrival)).await.map_err(|_| Closed)
     }
+    /// Waits for a place in the graph, and keeps it; what does not fill it gives it back.
+    pub(crate) async fn place(&self) -> Result<Place<'_>, Closed> {
+        let permit = self.sender.reserve().await.map_err(|_| Closed)?;
+        Ok(Place { permit, index: self.index })
+    }
     /// Resolves when the graph has stopped.
     pub async fn closed(&self) {
         self.sender.closed().await
+    }
+}
+
+/// A place for one arrival.
+pub(crate) struct Place<'a> {
+    permit: tokio::sync::mpsc::Permit<'a, (usize, Arrival)>,
+    index: usize,
+}
+
+impl Place<'_> {
+    pub fn fill(self, arrival: Arrival) {
+        self.permit.send((self.index, arrival));
     }
 }
 
@@ -154,6 +171,11 @@ pub trait OperatorKind: Send + Sync {
     /// The key in the YAML: `infer`.
     fn name(&self) -> &'static str;
     fn options(&self) -> schemars::Schema;
+    /// Whether it may also stand under `sinks:`, as one that asks for something to be done. It is the same operator there: what
+    /// came of it is a stream of the sink's name.
+    fn is_sink(&self) -> bool {
+        false
+    }
     /// Reads the options of an operator over the streams of its `from`, in that order; starts nothing.
     fn plan(
         &self,
@@ -255,5 +277,9 @@ impl Kinds {
     }
     pub fn sink(&self, name: &str) -> Option<&dyn SinkKind> {
         self.sinks.iter().find(|k| k.name() == name).map(|k| &**k)
+    }
+    /// The kinds of operators that may stand under `sinks:`.
+    pub fn answering(&self) -> impl Iterator<Item = &dyn OperatorKind> {
+        self.operators.iter().map(|k| &**k).filter(|k| k.is_sink())
     }
 }

@@ -10,6 +10,7 @@ use jarvis_spec::{Diagnostic, Diagnostics, Pipeline, Sink, Source, SourceText};
 use operators::PlannedOperators;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where a project is read from.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +82,18 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
 }
 
 /// Reads and parses every pipeline; the facility's tables come as a pipeline of their own, `facility`, whose sources
-/// follow edits if `watch`.
+/// follow edits if `watch`. Sinks that answer are read as sinks: no kind is known here.
 pub fn read_pipelines(paths: &Paths, watch: bool) -> Result<Vec<Pipeline>, Diagnostics> {
+    read(paths, watch, &Kinds::default())
+}
+
+/// One pipeline, in which sinks that answer are operators.
+fn parse(text: Arc<SourceText>, kinds: &Kinds) -> Result<Pipeline, Diagnostics> {
+    let answering: Vec<&str> = kinds.answering().map(|kind| kind.name()).collect();
+    jarvis_spec::parse_with_answering(text, &jarvis_spec::env::process, &answering)
+}
+
+fn read(paths: &Paths, watch: bool, kinds: &Kinds) -> Result<Vec<Pipeline>, Diagnostics> {
     let mut found = Diagnostics::default();
     let mut pipelines: Vec<Pipeline> = vec![];
     for file in pipeline_files(&paths.pipelines)? {
@@ -93,7 +104,7 @@ pub fn read_pipelines(paths: &Paths, watch: bool) -> Result<Vec<Pipeline>, Diagn
                 continue;
             }
         };
-        match jarvis_spec::parse::parse_pipeline(text, &jarvis_spec::env::process) {
+        match parse(text, kinds) {
             Ok(p) => pipelines.push(p),
             Err(d) => found.extend(d),
         }
@@ -146,10 +157,10 @@ impl Project {
     /// # Errors
     /// Everything found wrong, in the order of the files.
     pub fn load(paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
-        let project = Self::build(read_pipelines(paths, true)?, paths, kinds)?;
+        let project = Self::build(read(paths, true, kinds)?, paths, kinds)?;
         if project.is_bounded() && project.sources.iter().any(|s| matches!(s.plan, SourcePlan::Live(_))) {
             // A batch reads the facility's tables once.
-            return Self::build(read_pipelines(paths, false)?, paths, kinds);
+            return Self::build(read(paths, false, kinds)?, paths, kinds);
         }
         Ok(project)
     }
@@ -160,9 +171,7 @@ impl Project {
     /// # Errors
     /// This build finds them wrong.
     pub fn as_it_ran(versions: &[Version], paths: &Paths, kinds: &Kinds) -> Result<Project, Diagnostics> {
-        let parse = |path: &Path, text: &str| {
-            jarvis_spec::parse::parse_pipeline(SourceText::new(path, text), &jarvis_spec::env::process)
-        };
+        let parse = |path: &Path, text: &str| parse(SourceText::new(path, text), kinds);
         // Files that cannot be read any more have no say.
         let named = |path: PathBuf| Some((parse(&path, &std::fs::read_to_string(&path).ok()?).ok()?.name.value, path));
         let files: HashMap<String, PathBuf> =
@@ -325,9 +334,10 @@ fn plan_sink(
     context: &PlanContext,
     kinds: &Kinds,
 ) -> Result<Option<PlannedSink>, Diagnostics> {
+    let sinks = kinds.sinks.iter().map(|k| k.name());
     let kind = kinds
         .sink(&sink.kind.value)
-        .ok_or_else(|| unknown_kind("sink", &sink.kind, kinds.sinks.iter().map(|k| k.name())))?;
+        .ok_or_else(|| unknown_kind("sink", &sink.kind, sinks.chain(kinds.answering().map(|k| k.name()))))?;
     let name = format!("{}.{}", pipeline.name.value, sink.name.value);
     // Without a graph the columns are not known; what is wrong with it has been said.
     let Some((compiled, node)) = compiled.and_then(|c| Some((c, *c.sinks.get(&name)?))) else { return Ok(None) };

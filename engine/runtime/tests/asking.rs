@@ -57,11 +57,15 @@ impl SourceKind for Numbers {
 struct Doubles {
     asked: Arc<Mutex<Vec<i64>>>,
     gives: usize,
+    purpose: &'static str,
 }
 
 const CANNOT: i64 = 7;
 
 impl Asker for Doubles {
+    fn purpose(&self) -> String {
+        self.purpose.to_owned()
+    }
     fn run(self: Box<Self>, mut questions: Questions) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let mut given = 0;
@@ -141,7 +145,7 @@ sources:
 operators:
   doubled: { from: a, double: {}, retain: forever }
   answers: { sql: 'SELECT n, twice FROM doubled' }
-  failed: { sql: \"SELECT count(*) AS n, min(length(message)) AS m FROM system.errors WHERE code = 'no_double'\" }
+  failed: { sql: \"SELECT count(*) AS n, count(*) AS m FROM system.errors WHERE code = 'no_double'\" }
 sinks:
   s: { from: answers, held: {} }
 ";
@@ -167,7 +171,7 @@ fn run(
     data: Option<&Path>,
     done: impl Fn(&BTreeMap<(i64, i64), i64>, &[i64]) -> bool,
 ) -> (Vec<i64>, BTreeMap<(i64, i64), i64>) {
-    let (held, doubles) = (Held::default(), Doubles { asked: Arc::default(), gives });
+    let (held, doubles) = (Held::default(), Doubles { asked: Arc::default(), gives, purpose: "" });
     let project = project(until, &doubles, &held);
     let options = LiveOptions { data: data.map(Path::to_owned), ..LiveOptions::default() };
     let (control, requests) = channel(1);
@@ -218,10 +222,43 @@ fn what_was_not_answered_is_asked_again_and_nothing_else() {
 
 #[test]
 fn a_changed_asker_is_asked_what_is_open_and_nothing_else() {
-    let (held, slow) = (Held::default(), Doubles { asked: Arc::default(), gives: 25 });
-    let quick = Doubles { asked: Arc::default(), gives: usize::MAX };
+    let pipeline = PIPELINE.replace("double: {}", "double: { more: 1 }");
+    let (mut open, mut asked, _) = edited(&pipeline, "", 35, 0);
+    open.sort_unstable();
+    asked.sort_unstable();
+    assert_eq!(asked, open);
+}
+
+/// [`PIPELINE`] after an edit, whose sink counts the errors of that.
+fn counting_errors() -> String {
+    let pipeline = PIPELINE.replace("double: {}", "double: { more: 1 }").replace("'no_double'", "'edited'");
+    pipeline.replace("{ from: answers", "{ from: failed")
+}
+
+#[test]
+fn what_is_open_becomes_errors_when_something_else_is_done_now() {
+    let (_, asked, errors) = edited(&counting_errors(), "halve", 0, 35);
+    assert_eq!((asked, errors), (vec![], 35));
+}
+
+#[test]
+fn what_is_open_becomes_errors_when_it_does_not_fit() {
+    let pipeline = counting_errors()
+        .replace("from: a, double", "from: b, double")
+        .replace("operators:\n", "operators:\n  b: { sql: 'SELECT n + 1000 AS m, CAST(n AS DOUBLE) AS n FROM a' }\n");
+    let (_, asked, errors) = edited(&pipeline, "", 60, 35);
+    assert!(asked.iter().all(|n| *n >= 1000), "{asked:?}");
+    assert_eq!(errors, 35);
+}
+
+/// What was open when the pipeline was edited, what was asked then, and how many errors that gave; waits for so many of
+/// both.
+fn edited(pipeline: &str, purpose: &'static str, questions: usize, errors: i64) -> (Vec<i64>, Vec<i64>, i64) {
+    let (held, slow) = (Held::default(), Doubles { asked: Arc::default(), gives: 25, purpose: "" });
+    let quick = Doubles { asked: Arc::default(), gives: usize::MAX, purpose };
     let (first, held_then) = (project(60, &slow, &held), Held::default());
-    let second = written(&PIPELINE.replace("double: {}", "double: { more: 1 }"), 60, &quick, &held_then);
+    let second = written(pipeline, 60, &quick, &held_then);
+    let counted = || held_then.lock().expect("nobody panics").keys().map(|(count, _)| *count).max().unwrap_or_default();
     let (control, requests) = channel(1);
     let thread = std::thread::spawn(move || run_live(first, LiveOptions::default(), requests));
     let wait = |what: &str, is_so: &dyn Fn() -> bool| {
@@ -236,13 +273,12 @@ fn a_changed_asker_is_asked_what_is_open_and_nothing_else() {
     let (reply, answer) = tokio::sync::oneshot::channel();
     control.blocking_send(Control::Reload { project: Box::new(second), reply }).expect("it runs");
     answer.blocking_recv().expect("it answers").expect("it is taken over");
-    wait("the other questions", &|| quick.asked.lock().expect("nobody panics").len() == 35);
+    wait("the other questions", &|| quick.asked.lock().expect("nobody panics").len() == questions);
+    wait("the errors", &|| errors == 0 || counted() == errors);
     std::thread::sleep(Duration::from_millis(100));
     control.blocking_send(Control::Stop).expect("it runs");
     thread.join().expect("no panic").expect("it ends as it was told to");
-    let mut open = slow.asked.lock().expect("nobody panics")[25..].to_vec();
-    let mut asked = quick.asked.lock().expect("nobody panics").clone();
-    open.sort_unstable();
-    asked.sort_unstable();
-    assert_eq!(asked, open);
+    let open = slow.asked.lock().expect("nobody panics")[25..].to_vec();
+    let asked = quick.asked.lock().expect("nobody panics").clone();
+    (open, asked, counted())
 }

@@ -25,6 +25,6 @@ pub use env::Secret;
 pub use language::json_schema;
 pub use nearest::nearest;
 pub use node::Node;
-pub use parse::parse_pipeline;
+pub use parse::{parse_pipeline, parse_with_answering};
 pub use pipeline::*;
 pub use source_text::{Place, SourceText, Span, Spanned};

@@ -46,7 +46,7 @@ pub enum Retain {
     Forever,
 }
 
-/// A view: a kind (`sql` or a domain operator) over streams.
+/// A view: a kind (`sql` or a domain operator) over streams. A sink that answers is one, too.
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub name: Spanned<String>,

@@ -96,6 +96,31 @@ fn what_asks_says_how_long_answers_count_and_asks_about_one_stream() {
 }
 
 #[test]
+fn infer_asks_a_judge_or_a_detector() {
+    let infer =
+        |options: &str| refused(FRAMES, &format!("  o: {{ from: frames, infer: {{ {options} }}, retain: 1m }}\n"));
+    assert_says(&infer(""), &["does not say who is asked", "judge:", "detector:"]);
+    assert_says(&infer("judge: j.json, detector: d.onnx"), &["not to both", "p.yaml:5"]);
+    assert_says(
+        &infer("detector: persn-detector"),
+        &["no detector \"persn-detector\"", "did you mean `person-detector`"],
+    );
+    assert_says(&infer("detector: efficientnet-lite0"), &["no detector", "ends in .onnx"]);
+    assert_says(&infer("judge: j.json, classes: [person]"), &["a judge knows no classes"]);
+    assert_says(&infer("judge: j.json, threshold: 0.2"), &["a judge scores every frame"]);
+    assert_says(&infer("detector: d.onnx, threshold: 20"), &["0 to 1"]);
+    assert_says(&infer("detector: d.onnx, batch: 0"), &["`batch` is 0"]);
+    assert_says(&infer("detector: d.onnx, provider: gpu"), &["gpu", "cuda"]);
+}
+
+#[test]
+fn the_check_of_first_layers_needs_scores_and_printers() {
+    assert_says(&refused(SCORES, "  o: { from: scores, first_layer: {} }\n"), &["no stream of printers", "`phase`"]);
+    let sensitive = "  o: { from: scores, first_layer: { sensitivity: 9x } }\n";
+    assert_says(&refused(SCORES, sensitive), &["\"9x\" is no sensitivity"]);
+}
+
+#[test]
 fn devices_are_checked_and_their_secrets_stay_secret() {
     let camera =
         |entry: &str| refused(&format!("  f: {{ camera: {{ cameras: {{ a: {entry} }} }}, retain: 1m }}\n"), "");
@@ -168,4 +193,85 @@ fn wrong_answers_fail_a_test_and_say_why() {
         &["no column camra"],
     );
     assert_says(&answers("{ scores: { score: 0.1, judge: j } }"), &["1 passed, 0 failed"]);
+}
+
+const PAUSES: &str =
+    "  pauses: { mqtt: { topic: 'p/{printer}' }, schema: { printer: utf8, job: utf8 }, retain: 1m, key: [printer] }\n";
+const FLEET: &str = "{ mini: { octoprint: 'http://127.0.0.1:9', key: k }, voron: { moonraker: 'http://127.0.0.1:9' } }";
+
+/// What is said of sinks over [`PAUSES`], in which `FLEET` stands for a list of printers.
+fn refused_sinks(sinks: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = format!("pipeline: p\nsources:\n{PAUSES}sinks:\n{sinks}").replace("FLEET", FLEET);
+    load(folder.path(), &yaml).err().unwrap_or_else(|| panic!("nothing is wrong with\n{yaml}"))
+}
+
+#[test]
+fn a_sink_that_gives_commands_is_checked_where_it_stands() {
+    let sink = |options: &str| refused_sinks(&format!("  hold: {{ from: pauses, octoprint: {{ {options} }} }}\n"));
+    assert_says(&sink("printers: FLEET, action: start"), &["p.yaml:5:3", "p.pauses has no column `file`"]);
+    assert_says(&sink("printers: FLEET, action: toggle"), &["p.yaml:5:", "toggle", "pause"]);
+    assert_says(&sink("printers: { mini: { octoprint: h, key: k } }, action: pause"), &["p.yaml:5:", "not a URL"]);
+    assert_says(&sink("printers: gone.yaml, action: pause"), &["p.yaml:5:", "file_not_found", "gone.yaml"]);
+    assert_says(&sink("printers: FLEET, action: pause, as: events"), &["p.yaml:5:", "unknown_key", "`as`"]);
+    assert_says(&sink("printers: FLEET, action: pause, ttl: 0"), &["nothing is done in no time", "ttl: 10s"]);
+    assert_says(&sink("printers: FLEET, action: pause, files: parts"), &["`files` means nothing", "leave it out"]);
+    assert_says(
+        &refused_sinks("  pauses: { from: pauses, moonraker: { printers: FLEET, action: pause } }\n"),
+        &["duplicate_name", "p.yaml:5:3", "its answers are a stream of its name", "a name of its own"],
+    );
+    assert_says(
+        &refused_sinks("  hold: { from: pauses, octoprint: { printers: FLEET, action: pause }, when: closed }\n"),
+        &["wrong_key", "remove `when`"],
+    );
+    let number = PAUSES.replace("job: utf8", "job: int64");
+    let command = format!("  o: {{ from: pauses, command: {{ printers: {FLEET}, action: pause }}, retain: 1m }}\n");
+    assert_says(&refused(&number, &command), &["the column `job` of p.pauses is Int64, and not Utf8", "CAST"]);
+}
+
+#[test]
+fn a_slip_in_the_kind_of_a_sink_finds_those_that_give_commands() {
+    assert_says(&refused_sinks("  hold: { from: pauses, octoprnt: {} }\n"), &["did you mean `octoprint`"]);
+    assert_says(
+        &refused_sinks("  hold: { from: pauses, printer: {} }\n"),
+        &["kinds of sinks: ", "moonraker", "webhook"],
+    );
+}
+
+#[test]
+fn outcomes_of_a_sink_are_a_stream_that_tests_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sinks = "sinks:
+  told: { from: hold, console: { as: events, key: [printer, outcome] } }
+  hold: { from: pauses, octoprint: { printers: FLEET, action: pause } }
+  also: { from: p.hold, file: { path: also.csv, as: state } }
+";
+    let tests = "tests:
+  - name: what came of each command is a row, for ten minutes, through a restart
+    given:
+      pauses:
+        - { at: 0s, printer: mini, job: j1 }
+        - { at: 5s, printer: voron, job: j2 }
+    answers:
+      hold:
+        - { to: { printer: mini }, after: 2s, answer: { outcome: done, already: false, phase: paused, detail: '', took_s: 1.5 } }
+        - { answer: { outcome: refused, already: false, phase: idle, detail: 'no', took_s: 0.1 } }
+    restart: [1s, 3s, 200s]
+    expect:
+      - { at: 1s, hold: [] }
+      - { at: 3s, hold: [ { printer: mini, job: j1, outcome: done } ] }
+      - { at: 6s, hold: [ { outcome: done }, { outcome: refused } ], failed: [ { printer: voron, detail: 'no' } ] }
+      - { at: 601s, hold: [ { outcome: done }, { outcome: refused } ] }
+      - { at: 603s, hold: [ { outcome: refused } ] }
+      - { until: 20s, told: [ { event: raised, outcome: done }, { event: raised, printer: voron, outcome: refused } ] }
+    never:
+      - { hold: { outcome: expired } }
+";
+    let view = "  failed: { sql: \"SELECT printer, detail FROM hold WHERE outcome <> 'done'\" }\n";
+    let yaml = format!("pipeline: p\nsources:\n{PAUSES}operators:\n{view}{sinks}{tests}").replace("FLEET", FLEET);
+    let project = load(folder.path(), &yaml).unwrap_or_else(|found| panic!("{found}"));
+    assert_says(&run_tests(&project, None).to_string(), &["1 passed, 0 failed"]);
+    let wrong = yaml.replace("at: 601s, hold: [ { outcome: done }", "at: 601s, hold: [ { outcome: expired }");
+    let project = load(folder.path(), &wrong).unwrap_or_else(|found| panic!("{found}"));
+    assert_says(&run_tests(&project, None).to_string(), &["0 passed, 1 failed"]);
 }

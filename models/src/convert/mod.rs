@@ -2,6 +2,7 @@
 
 mod efficientnet;
 pub(crate) mod onnx;
+mod tflite;
 pub(crate) mod torch;
 
 use anyhow::Context;
@@ -15,6 +16,8 @@ pub enum Conversion {
     None,
     /// Weights of PyTorch's EfficientNet-lite0 to its features, with batch normalisation folded into the convolutions.
     EfficientnetLite0,
+    /// A network of TensorFlow Lite, operator by operator.
+    Tflite,
 }
 
 impl Conversion {
@@ -29,6 +32,7 @@ impl Conversion {
                 let weights = torch::read(&bytes).context("the weights cannot be read")?;
                 efficientnet::lite0(&weights)
             }
+            Conversion::Tflite => tflite::to_onnx(&bytes),
         }
     }
 }

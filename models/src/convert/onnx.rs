@@ -36,6 +36,9 @@ impl Message {
 /// The type of 32-bit floats.
 const FLOAT: u64 = 1;
 
+/// The type of 64-bit whole numbers.
+const INT64: u64 = 7;
+
 /// A value of an attribute.
 pub enum Attribute<'a> {
     Int(i64),
@@ -77,6 +80,13 @@ impl Graph {
         }
         let raw: Vec<u8> = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         message.number(2, FLOAT).text(8, name).bytes(9, &raw);
+        self.0.message(5, &message);
+    }
+    /// A list of whole numbers, which some operators take where others have attributes.
+    pub fn integers(&mut self, name: &str, values: &[i64]) {
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut message = Message::default();
+        message.number(1, values.len() as u64).number(2, INT64).text(8, name).bytes(9, &raw);
         self.0.message(5, &message);
     }
     /// An operator; its output has its name.

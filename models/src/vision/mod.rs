@@ -4,7 +4,7 @@
 //! pictures that a user shows. With pictures of failures the judge separates the two. Without, failures are painted into the good
 //! ones, and what is unlike every good picture is suspicious too.
 //!
-//! Beside it stand detectors of boxes, in models that users bring ([`boxes`]).
+//! Beside it stand detectors of boxes, in models of the catalog and in those that users bring ([`boxes`]).
 
 mod algebra;
 pub mod boxes;

@@ -11,32 +11,8 @@
 use super::baseline::{Baseline, Lines};
 use super::cusum::{Cusum, LONGEST_S, gain};
 use super::reasons::seconds;
+pub use crate::seen::Health;
 use std::sync::Arc;
-
-/// How well a camera sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Health {
-    #[default]
-    Live,
-    /// The same picture again and again.
-    Frozen,
-    Black,
-    Dark,
-    Gone,
-}
-
-impl Health {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Health::Live => "live",
-            Health::Frozen => "frozen",
-            Health::Black => "black",
-            Health::Dark => "dark",
-            Health::Gone => "gone",
-        }
-    }
-}
 
 /// Frames remembered per camera.
 pub const FRAMES: usize = 4;

@@ -1,6 +1,7 @@
 //! How sharp the rule is, printer by printer.
 
 use super::evidence::Thresholds;
+use jarvis_spec::{Diagnostic, Spanned};
 
 /// How little evidence is enough: 1 is usual, 2 halves the evidence that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -26,6 +27,22 @@ impl Sensitivity {
             "high" => Some(Sensitivity::HIGH),
             number => number.parse().ok().filter(|factor: &f64| *factor > 0.0).map(Sensitivity::new),
         }
+    }
+
+    /// # Errors
+    /// It is none of those.
+    pub fn written(written: &Spanned<String>) -> Result<Self, Diagnostic> {
+        Sensitivity::parse(&written.value).ok_or_else(|| {
+            Diagnostic::error("wrong_value", format!("{:?} is no sensitivity", written.value))
+                .at(&written.span)
+                .help("write low, normal, high, or a number from 0.25 to 4")
+        })
+    }
+
+    /// By how much less evidence is enough.
+    #[must_use]
+    pub fn factor(self) -> f64 {
+        self.0
     }
 
     /// The evidence that is asked for, and the shift of the lines: low by 0.05 upwards, high by 0.05 downwards.

@@ -5,6 +5,8 @@ use super::heater::Heat;
 use super::rule;
 use super::settings::Sensitivity;
 use super::telemetry::{Phase, Telemetry};
+use crate::seen;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use jarvis_plan::{Event, Picked};
 use jarvis_runtime::kinds::StreamSpec;
@@ -15,11 +17,19 @@ const MINUTE: f64 = 60_000_000.0;
 
 /// What the streams say, in the order of `from`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Roles(pub Vec<Role>);
+pub(crate) struct Roles(pub Vec<Role>);
+
+impl Roles {
+    /// As [`seen::rests_on`], of the stream in this place.
+    pub fn rests_on(&self, row: &RecordBatch, stream: usize, events: &RecordBatch) -> Vec<usize> {
+        let Some(role) = self.0.get(stream) else { return vec![] };
+        seen::rests_on(row, events, role.frame_column(), role.time_column())
+    }
+}
 
 /// What a stream says, and where its columns stand among those that are read: `None` where it has no such column.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Role {
+pub(crate) struct Role {
     says: Says,
     places: Vec<Option<usize>>,
 }
@@ -61,7 +71,7 @@ impl Says {
 
 /// What a telemetry event says beside its measurements.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// Of the job, where there is one.
     pub job: Option<String>,
     pub telemetry: Telemetry,
@@ -69,7 +79,7 @@ pub(super) struct Said {
 
 /// An event, understood.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Understood {
+pub(crate) enum Understood {
     Event(rule::Event),
     Printer(Said),
     /// It says nothing: a score that is null.
@@ -123,13 +133,21 @@ impl Role {
         Ok((Role { says, places }, Picked { key: vec![key], columns }))
     }
 
+    pub fn tells_scores(&self) -> bool {
+        self.says == Says::Scores
+    }
+
+    pub fn tells_prints(&self) -> bool {
+        self.says == Says::Printers
+    }
+
     /// Of scores, where the frame's hash stands.
-    pub fn frame_column(&self) -> Option<usize> {
+    fn frame_column(&self) -> Option<usize> {
         if self.says == Says::Scores { self.places[2] } else { None }
     }
 
     /// Where the event time stands.
-    pub fn time_column(&self) -> Option<usize> {
+    fn time_column(&self) -> Option<usize> {
         self.places.last().copied().flatten()
     }
 
@@ -149,7 +167,7 @@ impl Role {
             },
             Says::Cameras => match (text(0), text(1)) {
                 (Some(camera), Some(state)) => {
-                    Understood::Event(rule::Event::Health { camera: camera.to_owned(), health: health(state)? })
+                    Understood::Event(rule::Event::Health { camera: camera.to_owned(), health: Health::parse(state)? })
                 }
                 _ => Understood::Nothing,
             },
@@ -189,17 +207,6 @@ fn misfit<'n>(name: &'n str, column: usize, schema: &Schema) -> Option<(&'n str,
         _ => *kind == DataType::Utf8,
     };
     (!fits).then(|| (name, kind.to_string()))
-}
-
-fn health(state: &str) -> Result<Health, String> {
-    Ok(match state {
-        "live" => Health::Live,
-        "frozen" => Health::Frozen,
-        "black" => Health::Black,
-        "dark" => Health::Dark,
-        "gone" => Health::Gone,
-        other => return Err(format!("{other:?} is no state of a camera: live, frozen, black, dark, gone")),
-    })
 }
 
 /// The phases of all kinds of printers, and of the simulated ones.

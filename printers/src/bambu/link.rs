@@ -4,7 +4,7 @@
 //! was meant for the last one is sent later. The first thing it asks for is the whole state (`pushall`, which some
 //! models bear only every few minutes); from then on the printer's messages are laid over it.
 
-use super::{BambuSettings, verifier};
+use super::{BambuSettings, parse, verifier};
 use crate::http::chain;
 use crate::json;
 use crate::wire::Fault;
@@ -154,8 +154,9 @@ async fn connection(
                 });
             }
             Event::Incoming(Incoming::Publish(publish)) => {
-                let Ok(message) = serde_json::from_slice::<Value>(&publish.payload) else { continue };
+                let Ok(mut message) = serde_json::from_slice::<Value>(&publish.payload) else { continue };
                 take(&message, known);
+                json::keep(&mut message, &parse::is_answer);
                 // Nobody may be waiting for an answer.
                 let _ = messages.send(Arc::new(message));
             }
@@ -171,7 +172,9 @@ fn take(message: &Value, known: &watch::Sender<Known>) {
         let Some(print) = json::at(message, "/print") else { return };
         // An answer to a command repeats its parameters, which are no state.
         if json::text(print, "/command").is_none_or(|command| command == "push_status") {
-            json::merge(Arc::make_mut(&mut known.print), print.clone());
+            let mut change = print.clone();
+            json::keep(&mut change, &parse::is_state);
+            json::merge(Arc::make_mut(&mut known.print), change);
         }
     });
 }
@@ -182,5 +185,25 @@ fn fault(error: &ConnectionError) -> Fault {
             code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
         ) => Fault::Refused { status: *code as u32, message: "the access code is not the printer's".to_owned() },
         error => Fault::Away(chain(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_does_not_grow_with_what_is_said() {
+        let line = Err(Fault::Away(String::new()));
+        let (known, view) = watch::channel(Known { line, print: Arc::default(), heard: Instant::now() });
+        let all = json!({"command": "push_status", "gcode_state": "RUNNING", "gcode_file": "x".repeat(1 << 20)});
+        take(&json!({ "print": all }), &known);
+        let once = view.borrow().print.to_string().len();
+        for junk in 0..1000 {
+            take(&json!({"print": {format!("field{junk}"): "x".repeat(1000), "mc_percent": 10}}), &known);
+        }
+        let print = view.borrow().print.clone();
+        assert_eq!(json::text(&print, "/gcode_state"), Some("RUNNING"));
+        assert!(once < 10_000 && print.to_string().len() < once + 100, "{once} and {}", print.to_string().len());
     }
 }

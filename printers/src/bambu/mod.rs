@@ -15,13 +15,14 @@ mod verifier;
 
 use crate::command::Action;
 use crate::json;
-use crate::report::Report;
+use crate::report::{JobId, Report};
 use crate::secret::Secret;
 use crate::start::Start;
 use crate::wire::{BadSettings, Fault, Unsent, Wire, tell};
 use link::{Known, Link};
 use parse::Answer;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -62,6 +63,8 @@ pub struct Bambu {
     starts: Start,
     /// Why it takes no commands.
     observe_only: Mutex<Option<String>>,
+    /// As in [`Wire::turn`].
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Bambu {
@@ -77,8 +80,8 @@ impl Bambu {
             return Err(BadSettings(format!("the printer {serial} has no host")));
         }
         let name = format!("bambu {serial} at {}:{}", settings.host, settings.port);
-        let (link, starts) = (OnceLock::new(), Start::default());
-        Ok(Self { settings: settings.clone(), name, link, starts, observe_only: Mutex::default() })
+        let (link, starts, turn) = (OnceLock::new(), Start::default(), tokio::sync::Mutex::default());
+        Ok(Self { settings: settings.clone(), name, link, starts, observe_only: Mutex::default(), turn })
     }
 
     fn link(&self) -> &Link {
@@ -169,7 +172,7 @@ impl Wire for Bambu {
         self.look().await
     }
 
-    async fn send(&self, action: &Action) -> Result<(), Unsent> {
+    async fn send(&self, action: &Action, _: Option<&JobId>) -> Result<(), Unsent> {
         let simple = |command: &str| json!({"command": command, "param": ""});
         match action {
             Action::Pause => self.act(simple("pause")).await,
@@ -184,6 +187,19 @@ impl Wire for Bambu {
                 Err(Unsent::Unsupported)
             }
         }
+    }
+
+    /// It takes no files over this protocol, and lists none.
+    async fn has(&self, _: &Path, _: &str, _: bool) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        Some(&self.settings.code)
+    }
+
+    fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.turn
     }
 
     async fn follow(&self, seen: &mpsc::Sender<Report>) -> Fault {

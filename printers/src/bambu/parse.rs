@@ -2,11 +2,45 @@
 
 use crate::json;
 use crate::report::{Ending, Job, JobId, Phase, Report, Temperature};
-use crate::start::Start;
+use crate::start::{self, Start};
+use crate::words::sentence;
 use serde_json::Value;
 
 /// The printer's own code for a print that somebody has cancelled.
 const CANCELLED: u64 = 0x0300_400C;
+
+/// The fields of the `print` object that a report is made of.
+pub(super) fn is_state(field: &str) -> bool {
+    const FIELDS: [&str; 21] = [
+        "gcode_state",
+        "gcode_file",
+        "gcode_start_time",
+        "subtask_name",
+        "subtask_id",
+        "task_id",
+        "layer_num",
+        "total_layer_num",
+        "mc_percent",
+        "mc_remaining_time",
+        "print_error",
+        "hw_switch_state",
+        "nozzle_temper",
+        "nozzle_target_temper",
+        "bed_temper",
+        "bed_target_temper",
+        "chamber_temper",
+        "chamber_target_temper",
+        "command",
+        "print",
+        "sequence_id",
+    ];
+    FIELDS.contains(&field)
+}
+
+/// The fields of an answer to a command.
+pub(super) fn is_answer(field: &str) -> bool {
+    ["print", "sequence_id", "command", "result", "reason", "err_code"].contains(&field)
+}
 
 /// The merged `print` object as a report.
 pub(super) fn report(print: &Value, starts: &Start) -> Report {
@@ -45,7 +79,8 @@ pub(super) fn report(print: &Value, starts: &Start) -> Report {
 }
 
 /// A print that came through the vendor's cloud has a number; one from the card or the network has none, but newer
-/// firmware tells when it began.
+/// firmware tells when it began. Of the rest only the moment of their first sight is known, for there is no clock that
+/// says how long they have been going on.
 fn job(print: &Value, report: &Report, starts: &Start) -> Option<Job> {
     let known = |pointer: &str| json::text(print, pointer).filter(|text| *text != "0");
     let file = known("/gcode_file").or_else(|| known("/subtask_name"))?;
@@ -53,10 +88,10 @@ fn job(print: &Value, report: &Report, starts: &Start) -> Option<Job> {
     let id = match (number, known("/gcode_start_time")) {
         (Some(number), _) => format!("{file}#{number}"),
         (None, Some(began)) => format!("{file}@{began}"),
-        (None, None) => format!("{file}@{}", starts.of(file, report.phase, None)?),
+        (None, None) => start::named(file, starts.of(file, report)?),
     };
     let name = known("/subtask_name").unwrap_or(file).to_owned();
-    Some(Job { id: JobId(id), file: file.to_owned(), name, size: None, estimated: None })
+    Some(Job { id: JobId(id), file: file.to_owned(), name, size: None, estimated: None, began_by: None })
 }
 
 fn phase(state: &str, layer: Option<u32>) -> Phase {
@@ -89,7 +124,7 @@ pub(super) fn answer(message: &Value, sequence: &str) -> Option<Answer> {
         return None;
     }
     let code = json::whole(print, "/err_code").unwrap_or(0);
-    let reason = json::text(print, "/reason").unwrap_or("no reason given").to_owned();
+    let reason = sentence(json::text(print, "/reason").unwrap_or("no reason given"), None);
     if code == UNSIGNED || reason.to_lowercase().contains("verify failed") {
         return Some(Answer::Unsigned(reason));
     }

@@ -76,6 +76,20 @@ impl Moonraker {
     }
 }
 
+/// Leaves of a state what another object has as well, and what a report is made of.
+fn forget_others(state: &mut Value, wanted: &Value) {
+    if let (Some(said), Some(wanted)) = (state.as_object_mut(), wanted.as_object()) {
+        said.retain(|name, _| wanted.contains_key(name));
+    }
+    json::keep(state, &parse::is_state);
+}
+
+/// Lays news over the state. Only what was subscribed to changes.
+fn lay(state: &mut Value, mut change: Value) {
+    forget_others(&mut change, state);
+    json::merge(state, change);
+}
+
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
@@ -92,8 +106,12 @@ impl Line {
         self.state = None;
         let Ok(list) = self.call("printer.objects.list", json!({})).await? else { return Ok(()) };
         let objects = parse::objects(list.pointer("/objects"));
-        let answer = self.call("printer.objects.subscribe", json!({ "objects": objects })).await?;
-        self.state = answer.ok().and_then(|mut answer| Some(answer.get_mut("status")?.take()));
+        let answer = self.call("printer.objects.subscribe", json!({ "objects": &objects })).await?;
+        self.state = answer.ok().and_then(|mut answer| {
+            let mut state = answer.get_mut("status")?.take();
+            forget_others(&mut state, &objects);
+            Some(state)
+        });
         Ok(())
     }
 
@@ -103,7 +121,7 @@ impl Line {
                 let (Some(state), Some(change)) = (&mut self.state, message.pointer("/params/0")) else {
                     return Ok(News::Nothing);
                 };
-                json::merge(state, change.clone());
+                lay(state, change.clone());
                 Ok(News::State)
             }
             Some("notify_klippy_ready") => {
@@ -142,5 +160,36 @@ impl Line {
                 Ok(Err((code, json::text(&answer, "/error/message").unwrap_or("no reason given").to_owned())))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_does_not_grow_with_what_is_said() {
+        let objects = parse::objects(Some(&json!(["print_stats", "extruder", "toolhead"])));
+        let junk = |number: u32| {
+            let mut said = json!({
+                "print_stats": {"state": "printing", "filename": "x".repeat(1 << 16), "info": {"current_layer": number}},
+                "extruder": {"temperature": vec![number; 1000]}, "toolhead": {"position": [1, 2, 3]},
+            });
+            for object in 0..50 {
+                said[format!("object{number}-{object}")] = json!({"temperature": 1});
+                said[format!("extruder{}", 10 + number * 50 + object)] = json!({"temperature": 1});
+                said["print_stats"][format!("field{number}-{object}")] = Value::from("x".repeat(1000));
+            }
+            said
+        };
+        let mut state = junk(0);
+        forget_others(&mut state, &objects);
+        let once = state.to_string().len();
+        for number in 1..200 {
+            lay(&mut state, junk(number));
+        }
+        assert_eq!(json::small(&state, "/print_stats/info/current_layer"), Some(199));
+        let now = state.to_string().len();
+        assert!(once < 10_000 && now < once + 500, "{once} and {now}");
     }
 }

@@ -13,10 +13,11 @@ mod follow;
 mod parse;
 
 use crate::command::Action;
-use crate::http::{Http, WebSettings, contents};
+use crate::http::{Http, WebSettings, contents, size};
 use crate::json;
 use crate::report::{Job, JobId, Phase, Report};
-use crate::start::Start;
+use crate::secret::Secret;
+use crate::start::{self, Start};
 use crate::wire::{BadSettings, Fault, Unsent, Wire};
 use reqwest::{Method, multipart};
 use serde_json::{Value, json};
@@ -38,6 +39,8 @@ pub struct Moonraker {
     starts: Start,
     /// The file that was last asked about.
     file: Mutex<Option<File>>,
+    /// As in [`Wire::turn`].
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What the slicer has written into a file.
@@ -61,7 +64,8 @@ impl Moonraker {
     /// The address or the key cannot be one. Nothing is connected yet.
     pub fn new(settings: &WebSettings) -> Result<Self, BadSettings> {
         let http = Http::new(settings)?;
-        Ok(Self { http, interval: settings.interval, starts: Start::default(), file: Mutex::default() })
+        let (starts, file, turn) = (Start::default(), Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { http, interval: settings.interval, starts, file, turn })
     }
 
     /// Asks for everything.
@@ -98,13 +102,13 @@ impl Moonraker {
         let entry = self.entry(&name, report.phase.is_active()).await?;
         let id = match entry {
             Some(entry) => Some(format!("{name}#{}", entry.id)),
-            None => self.starts.of(&name, report.phase, report.elapsed).map(|began| format!("{name}@{began}")),
+            None => self.starts.of(&name, &report).map(|began| start::named(&name, began)),
         };
         report.layers = report.layers.or(file.layers);
         report.left = report.left.or_else(|| parse::left(&report, file.estimated));
         let File { size, estimated, .. } = file;
         let shown = name.rsplit('/').next().unwrap_or(&name).to_owned();
-        report.job = id.map(|id| Job { id: JobId(id), file: name, name: shown, size, estimated });
+        report.job = id.map(|id| Job { id: JobId(id), file: name, name: shown, size, estimated, began_by: None });
         if report.job.is_none() {
             report.ending = None;
         }
@@ -173,7 +177,7 @@ impl Moonraker {
     }
 
     /// Moonraker compares the file with its SHA-256 before it keeps it.
-    async fn upload(&self, path: &Path, name: &str, print: bool) -> Result<(), Unsent> {
+    async fn upload(&self, path: &Path, name: &str) -> Result<(), Unsent> {
         let unreadable = |error: std::io::Error| Unsent::Refused {
             status: 0,
             message: format!("{} cannot be read: {error}", path.display()),
@@ -186,7 +190,6 @@ impl Moonraker {
             .text("root", "gcodes")
             .text("path", folder.to_owned())
             .text("checksum", checksum)
-            .text("print", print.to_string())
             .part("file", part);
         let request = self.http.request(Method::POST, self.http.at("server/files/upload")).multipart(form);
         // What was known of a file of this name is no longer true.
@@ -205,16 +208,45 @@ impl Wire for Moonraker {
         self.look().await
     }
 
-    async fn send(&self, action: &Action) -> Result<(), Unsent> {
+    async fn send(&self, action: &Action, _: Option<&JobId>) -> Result<(), Unsent> {
         match action {
             Action::Pause => self.post("printer/print/pause", json!({})).await,
             Action::Resume => self.post("printer/print/resume", json!({})).await,
             Action::Cancel => self.post("printer/print/cancel", json!({})).await,
             Action::Start { file } => self.post("printer/print/start", json!({ "filename": file })).await,
             Action::Heat { tool, celsius } => self.heat(tool, *celsius).await,
-            Action::Upload { path, name, print } => self.upload(path, name, *print).await,
+            Action::Upload { path, name, .. } => self.upload(path, name).await,
             Action::EmergencyStop => self.post("printer/emergency_stop", json!({})).await,
         }
+    }
+
+    async fn has(&self, path: &Path, name: &str, is_sure: bool) -> Result<bool, Fault> {
+        let (folder, file) = name
+            .rsplit_once('/')
+            .map_or(("gcodes".to_owned(), name), |(folder, file)| (format!("gcodes/{folder}"), file));
+        let mut url = self.http.at("server/files/directory");
+        url.query_pairs_mut().append_pair("path", &folder);
+        let listing = match self.http.find(url).await {
+            // So it says of a folder that is not there.
+            Err(Fault::Refused { status: 400, .. }) => return Ok(false),
+            listing => listing?,
+        };
+        let mut files = listing.pointer("/result/files").and_then(Value::as_array).into_iter().flatten();
+        let listed = files.find(|listed| json::text(listed, "/filename") == Some(file));
+        let listed = listed.and_then(|listed| json::whole(listed, "/size"));
+        if listed.is_none() || listed != size(path).await {
+            return Ok(false);
+        }
+        let url = self.http.address(["server", "files", "gcodes"].into_iter().chain(name.split('/')));
+        Ok(!is_sure || self.http.is_same(url, path).await?)
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.http.secret()
+    }
+
+    fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.turn
     }
 
     async fn follow(&self, seen: &mpsc::Sender<Report>) -> Fault {

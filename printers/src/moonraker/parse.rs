@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 /// Below this speed the extruder only makes up for pressure, mm/s.
 const EXTRUDING: f64 = 0.05;
+/// A printer has some ten; one that has more is not asked about them.
+const MOST_OBJECTS: usize = 100;
 /// What a printer may have besides.
 const SENSORS: [&str; 2] = ["filament_switch_sensor ", "filament_motion_sensor "];
 const CHAMBERS: [&str; 3] = ["heater_generic chamber", "temperature_sensor chamber", "temperature_fan chamber"];
@@ -23,12 +25,50 @@ pub(super) fn objects(list: Option<&Value>) -> Value {
             "gcode_move" => json!(["gcode_position"]),
             "motion_report" => json!(["live_extruder_velocity"]),
             name if is_heater(name) || CHAMBERS.contains(&name) => json!(["temperature", "target"]),
-            name if SENSORS.iter().any(|kind| name.starts_with(kind)) => json!(["filament_detected", "enabled"]),
+            name if is_sensor(name) => json!(["filament_detected", "enabled"]),
             _ => continue,
         };
         wanted.insert(name.to_owned(), fields);
+        if wanted.len() >= MOST_OBJECTS {
+            break;
+        }
     }
     Value::Object(wanted)
+}
+
+/// Whether a state may have an object, or an object a field, of this name: what else is said is not remembered.
+pub(super) fn is_state(name: &str) -> bool {
+    const NAMES: [&str; 24] = [
+        "webhooks",
+        "state",
+        "state_message",
+        "print_stats",
+        "filename",
+        "print_duration",
+        "total_duration",
+        "message",
+        "info",
+        "current_layer",
+        "total_layer",
+        "virtual_sdcard",
+        "progress",
+        "is_active",
+        "pause_resume",
+        "is_paused",
+        "gcode_move",
+        "gcode_position",
+        "motion_report",
+        "live_extruder_velocity",
+        "temperature",
+        "target",
+        "filament_detected",
+        "enabled",
+    ];
+    NAMES.contains(&name) || is_heater(name) || CHAMBERS.contains(&name) || is_sensor(name)
+}
+
+fn is_sensor(name: &str) -> bool {
+    SENSORS.iter().any(|kind| name.starts_with(kind))
 }
 
 fn is_heater(name: &str) -> bool {
@@ -130,7 +170,7 @@ fn temperatures(status: &Value) -> Vec<Temperature> {
 /// Whether all sensors that are switched on see filament.
 fn filament(status: &Value) -> Option<bool> {
     let objects = status.as_object()?.iter();
-    let sensors = objects.filter(|(name, _)| SENSORS.iter().any(|kind| name.starts_with(kind)));
+    let sensors = objects.filter(|(name, _)| is_sensor(name));
     let seen = sensors
         .filter(|(_, sensor)| json::flag(sensor, "/enabled") != Some(false))
         .filter_map(|(_, sensor)| json::flag(sensor, "/filament_detected"));

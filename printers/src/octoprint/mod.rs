@@ -12,9 +12,10 @@ mod parse;
 mod run;
 
 use crate::command::Action;
-use crate::http::{Http, WebSettings, contents};
+use crate::http::{Http, WebSettings, contents, size};
 use crate::json;
-use crate::report::{Phase, Report};
+use crate::report::{JobId, Phase, Report};
+use crate::secret::Secret;
 use crate::socket::Socket;
 use crate::wire::{BadSettings, Fault, Unsent, Wire, tell};
 use parse::{Live, Sight};
@@ -42,13 +43,16 @@ pub struct OctoPrint {
     http: Http,
     interval: Duration,
     runs: Runs,
+    /// As in [`Wire::turn`].
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl OctoPrint {
     /// # Errors
     /// The address or the key cannot be one. Nothing is connected yet.
     pub fn new(settings: &WebSettings) -> Result<Self, BadSettings> {
-        Ok(Self { http: Http::new(settings)?, interval: settings.interval.max(PACE), runs: Runs::default() })
+        let (http, interval) = (Http::new(settings)?, settings.interval.max(PACE));
+        Ok(Self { http, interval, runs: Runs::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// Asks for the state, and for the print that it is about.
@@ -180,7 +184,7 @@ impl OctoPrint {
         }
     }
 
-    async fn upload(&self, path: &Path, name: &str, print: bool) -> Result<(), Unsent> {
+    async fn upload(&self, path: &Path, name: &str) -> Result<(), Unsent> {
         let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
         let unreadable = |error: std::io::Error| Unsent::Refused {
             status: 0,
@@ -189,14 +193,16 @@ impl OctoPrint {
         let source = tokio::fs::File::open(path).await.map_err(unreadable)?;
         let size = source.metadata().await.map_err(unreadable)?.len();
         let part = multipart::Part::stream_with_length(contents(source), size);
-        let form = multipart::Form::new()
-            .text("path", folder.to_owned())
-            .text("print", print.to_string())
-            .part("file", part.file_name(file.to_owned()));
+        let form = multipart::Form::new().text("path", folder.to_owned()).part("file", part.file_name(file.to_owned()));
         let url = self.http.at("api/files/local");
         let answer = self.http.act(self.http.request(Method::POST, url).multipart(form)).await?;
-        match json::flag(&answer, "/done") {
-            Some(true) => Ok(()),
+        match (json::text(&answer, "/files/local/path"), json::flag(&answer, "/done")) {
+            // It takes characters out of names that it does not like.
+            (Some(stored), _) if stored != name => Err(Unsent::Refused {
+                status: 0,
+                message: format!("it stores {name:?} as {stored:?}: give the file a name that it keeps"),
+            }),
+            (_, Some(true)) => Ok(()),
             _ => Err(Unsent::Unclear("it does not say that the file has been stored".to_owned())),
         }
     }
@@ -211,17 +217,42 @@ impl Wire for OctoPrint {
         self.look(&Live::default()).await
     }
 
-    async fn send(&self, action: &Action) -> Result<(), Unsent> {
+    async fn send(&self, action: &Action, _: Option<&JobId>) -> Result<(), Unsent> {
         match action {
             Action::Pause => self.post("api/job", json!({"command": "pause", "action": "pause"})).await,
             Action::Resume => self.post("api/job", json!({"command": "pause", "action": "resume"})).await,
             Action::Cancel => self.post("api/job", json!({"command": "cancel"})).await,
             Action::Start { file } => self.start(file).await,
             Action::Heat { tool, celsius } => self.heat(tool, *celsius).await,
-            Action::Upload { path, name, print } => self.upload(path, name, *print).await,
+            Action::Upload { path, name, .. } => self.upload(path, name).await,
             // OctoPrint sends it past its own queue.
             Action::EmergencyStop => self.post("api/printer/command", json!({"command": "M112"})).await,
         }
+    }
+
+    async fn has(&self, path: &Path, name: &str, is_sure: bool) -> Result<bool, Fault> {
+        let of = |folder: &[&str], name: &str| self.http.address(folder.iter().copied().chain(name.split('/')));
+        const LIST: [&str; 3] = ["api", "files", "local"];
+        // Asked about a file in a folder that is not there, it breaks.
+        for (end, _) in name.match_indices('/') {
+            if self.http.find(of(&LIST, &name[..end])).await?.is_null() {
+                return Ok(false);
+            }
+        }
+        let listed = self.http.find(of(&LIST, name)).await?;
+        let listed = json::whole(&listed, "/size");
+        if listed.is_none() || listed != size(path).await {
+            return Ok(false);
+        }
+        Ok(!is_sure || self.http.is_same(of(&["downloads", "files", "local"], name), path).await?)
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.http.secret()
+    }
+
+    fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.turn
     }
 
     async fn follow(&self, seen: &mpsc::Sender<Report>) -> Fault {

@@ -4,6 +4,7 @@ use super::refine;
 use crate::json;
 use crate::report::{Phase, Report, Temperature};
 use serde_json::Value;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What stands before the name of a file on the printer's own card.
 const CARD: &str = "sdcard:";
@@ -67,13 +68,26 @@ pub(super) fn pushed(message: &Value, live: &mut Live) -> Option<Sight> {
     Some(sight(text, flags, json::text(current, "/state/error"), current, live.clone()))
 }
 
-/// When the last print began, seconds since 1970, as a message of the push socket has it: OctoPrint remembers the marks
-/// of its temperature chart for half an hour.
-pub(super) fn began(message: &Value) -> Option<f64> {
+/// A mark of a print's beginning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Mark {
+    /// Seconds since 1970, by OctoPrint's clock.
+    pub at: f64,
+    /// Seconds since then.
+    pub age: f64,
+}
+
+/// When the last print began, as a message of the push socket has it: OctoPrint remembers the marks of its temperature
+/// chart for half an hour. Of a print that has just begun there is none yet, and the last one is that of the print before.
+pub(super) fn began(message: &Value) -> Option<Mark> {
     let current = json::at(message, "/current").or_else(|| json::at(message, "/history"))?;
     let marks = current.pointer("/markings")?.as_array()?;
     let start = marks.iter().rev().find(|mark| json::text(mark, "/type") == Some("print"))?;
-    json::number(start, "/time")
+    let at = json::number(start, "/time")?;
+    // It tells the time in every message; our own clock may be another one.
+    let ours = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let now = json::number(current, "/serverTime").unwrap_or_else(ours);
+    Some(Mark { at, age: (now - at).max(0.0) })
 }
 
 /// `body` has `job` and `progress`.

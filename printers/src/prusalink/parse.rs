@@ -4,6 +4,15 @@ use crate::json;
 use crate::report::{Ending, Job, JobId, Phase, Report, Temperature};
 use serde_json::Value;
 
+/// What stands before a print's number in its id.
+const NUMBER: char = '#';
+
+/// The fields of `/api/v1/job` that a report is made of.
+pub(super) fn is_job(field: &str) -> bool {
+    const FIELDS: [&str; 8] = ["id", "file", "path", "name", "display_name", "size", "meta", "estimated_print_time"];
+    FIELDS.contains(&field)
+}
+
 /// The answers of `/api/v1/status` and `/api/v1/job`; the latter is `null` if there is no print.
 pub(super) fn report(status: &Value, job: &Value) -> Report {
     let state = json::text(status, "/printer/state").unwrap_or_default();
@@ -29,27 +38,53 @@ pub(super) fn report(status: &Value, job: &Value) -> Report {
         .collect();
     report.error = match state {
         "ERROR" | "ATTENTION" => {
-            let said = json::text(status, "/printer/status_printer/message");
+            // Whoever only waits for somebody is "OK".
+            let is_ok = json::flag(status, "/printer/status_printer/ok") == Some(true);
+            let said = json::text(status, "/printer/status_printer/message").filter(|_| !is_ok);
             Some(said.unwrap_or("it needs somebody's attention").to_owned())
         }
         _ => None,
     };
-    report.job = number.map(|number| the_job(number, job));
+    // On a Raspberry Pi it forgets the number at once when a print has ended, but shows for some seconds how.
+    let last = json::whole(job, "/id").filter(|_| report.ending.is_some());
+    report.job = number.or(last).map(|number| the_job(number, status, job));
     report
 }
 
-fn the_job(number: u64, job: &Value) -> Job {
-    let path = json::text(job, "/file/path").unwrap_or_default().trim_matches('/');
+/// The number that an id was made of.
+pub(super) fn number(id: &JobId) -> Option<u64> {
+    id.0.strip_prefix(NUMBER)?.parse().ok()
+}
+
+fn the_job(number: u64, status: &Value, job: &Value) -> Job {
     let short = json::text(job, "/file/name").unwrap_or_default();
-    let file = if path.is_empty() { short.to_owned() } else { format!("{path}/{short}") };
+    let file = file(status, json::text(job, "/file/path").unwrap_or_default().trim_matches('/'), short);
     Job {
         // Its number alone: the file's name comes in another answer, which may be missing.
-        id: JobId(format!("#{number}")),
+        id: JobId(format!("{NUMBER}{number}")),
         name: json::text(job, "/file/display_name").unwrap_or(short).to_owned(),
         file,
         size: json::whole(job, "/file/size"),
         estimated: json::number(job, "/file/meta/estimated_print_time"),
+        began_by: None,
     }
+}
+
+/// A printed file as a command names it: `usb/A~1.BGC`. Its path is the folder's in the printer itself; on a Raspberry Pi
+/// it is the file's own, below what people call the storage.
+fn file(status: &Value, path: &str, short: &str) -> String {
+    let is_whole = path.rsplit('/').next() == Some(short);
+    let path = match path {
+        "" => short.to_owned(),
+        path if is_whole => path.to_owned(),
+        path => format!("{path}/{short}"),
+    };
+    let storages = json::at(status, "/storage").and_then(Value::as_array);
+    let named = storages.into_iter().flatten().find_map(|storage| {
+        let rest = path.strip_prefix(json::text(storage, "/name")?)?.strip_prefix('/')?;
+        Some(format!("{}/{rest}", json::text(storage, "/path")?.trim_matches('/')))
+    });
+    named.unwrap_or(path)
 }
 
 fn phase(state: &str, has_job: bool) -> Phase {

@@ -17,6 +17,7 @@ use jarvis_runtime::topic::TopicTemplate;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
+use tokio::runtime::RuntimeFlavor;
 
 /// A packet is a little longer than its topic and its payload.
 const LONGEST_MESSAGE: usize = LONGEST_PACKET - 16;
@@ -92,7 +93,11 @@ impl SinkDriver for MqttDriver {
     fn write<'a>(&'a mut self, batch: &'a ClosedBatch) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async {
             let Self { messages, payload, sending, .. } = self;
-            let messages = messages.of(batch, |p, row, left| message(p, row, left, payload, sending))?;
+            let mut make = || messages.of(batch, |p, row, left| message(p, row, left, payload, sending));
+            // A picture may have to be read from the disk.
+            let is_slow = sending.picture.is_some()
+                && tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+            let messages = if is_slow { tokio::task::block_in_place(make) } else { make() }?;
             let link = self.link.as_mut().ok_or_else(|| anyhow!("the sink is not open"))?;
             link.deliver(messages, batch.upper).await
         })

@@ -28,7 +28,7 @@ use jarvis_dataflow::Closed;
 use jarvis_log::{Entry, Folder, Locked, LogError, Options, State, Tick, read};
 use jarvis_plan::compile::ERRORS;
 use jarvis_spec::Diagnostics;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::time::Instant;
 
@@ -204,12 +204,17 @@ impl Conductor {
         mut former: Project,
         now: Project,
     ) -> anyhow::Result<()> {
-        // A sink that was edited away may have been the trouble; it is not begun again.
+        // A sink that was edited away may have been the trouble; it is not begun again. What one has been asked is asked of its
+        // successor, and until then of nobody.
         let today = sinks_of(&now);
+        let asking: HashSet<&str> = now.sinks.iter().filter(|s| s.asks.is_some()).map(|s| s.name.as_str()).collect();
         for project in log.edits.iter_mut().map(|(_, project)| project).chain([&mut former]) {
-            let same: Vec<bool> = sinks_of(project).iter().map(|sink| today.contains(sink)).collect();
-            let mut same = same.into_iter();
-            project.sinks.retain(|_| same.next().unwrap_or_default());
+            let same = sinks_of(project).into_iter().map(|sink| today.contains(&sink));
+            let mut same = same.collect::<Vec<_>>().into_iter();
+            project.sinks.retain(|sink| {
+                let is_same = same.next().unwrap_or_default();
+                is_same || sink.asks.is_some() && asking.contains(sink.name.as_str())
+            });
         }
         let (ran, restored) = self.run_log(log, former).await?;
         if versions(&ran.pipelines) == versions(&now.pipelines) {
@@ -404,7 +409,7 @@ impl Conductor {
                 continue;
             }
             let Some(outlet) = self.outlets.iter().find(|o| o.sinks.contains(&name)) else { continue };
-            let told = before.told(outlet.view.schema()).unwrap_or_else(|| Ok(outlet.view.content()));
+            let told = before.told().unwrap_or_else(|| Ok(outlet.view.content()));
             let Ok(rows) = told.inspect_err(|error| {
                 tracing::warn!(sink = name, %error, "what the sink was told cannot be read: it is told everything");
             }) else {
@@ -412,7 +417,7 @@ impl Conductor {
             };
             kept.push(format!("{name} {}", task.fingerprint));
             task.restore(before.snapshot).await;
-            let mut view = View::new(outlet.view.schema().clone());
+            let mut view = View::new(rows.schema());
             view.apply(&rows, &vec![1; rows.num_rows()]);
             views.insert(name, view);
         }

@@ -391,10 +391,13 @@ impl Conductor {
         for outlet in &self.outlets {
             for sink in &outlet.sinks {
                 let Some((_, task)) = self.sinks.get(sink).filter(|(_, t)| forgetful || t.is_lasting) else { continue };
-                let same = kept.contains(&format!("{sink} {}", task.fingerprint))
-                    || task.between.is_some() && views.get(sink).is_some_and(|v| v.schema() == outlet.view.schema());
-                let before =
-                    views.remove(sink).filter(|_| same).unwrap_or_else(|| View::new(outlet.view.schema().clone()));
+                let same = kept.contains(&format!("{sink} {}", task.fingerprint));
+                let before = match (views.remove(sink), &task.between) {
+                    // What has been asked is not asked again because an edit says it otherwise.
+                    (Some(before), Some(between)) => outlet.view.agreeing(&before, between.about()),
+                    (Some(before), None) if same => before,
+                    _ => View::new(outlet.view.schema().clone()),
+                };
                 if let Some(delta) = before.changes_to(&outlet.view, self.last) {
                     let changes = Handing::of(&delta, delivered.get(sink));
                     hand(&self.sinks, sink, changes, &self.stopping, &mut self.failures).await?;

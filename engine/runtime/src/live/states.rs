@@ -2,7 +2,6 @@
 
 use super::compaction;
 use super::conductor::Conductor;
-use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -26,10 +25,12 @@ pub(crate) struct SinkState {
 }
 
 impl SinkState {
-    pub fn told(&self, schema: &SchemaRef) -> Option<Result<RecordBatch, ArrowError>> {
+    /// In the columns that the view had.
+    pub fn told(&self) -> Option<Result<RecordBatch, ArrowError>> {
         let read = |told: &Vec<u8>| {
-            let batches = StreamReader::try_new(told.as_slice(), None)?.collect::<Result<Vec<_>, _>>()?;
-            arrow::compute::concat_batches(schema, &batches)
+            let reader = StreamReader::try_new(told.as_slice(), None)?;
+            let schema = reader.schema();
+            arrow::compute::concat_batches(&schema, &reader.collect::<Result<Vec<_>, _>>()?)
         };
         self.told.as_ref().map(read)
     }

@@ -3,6 +3,7 @@
 //! Reading goes on after a finding, so that one run shows all of them. What a kind's options mean, which kinds there are and
 //! what the SQL says is not known here; what `from` and the tests name inside this file is.
 
+mod answering;
 mod fields;
 mod test_case;
 
@@ -26,9 +27,18 @@ pub fn parse_pipeline(
     text: Arc<SourceText>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Pipeline, Diagnostics> {
+    parse_with_answering(text, environment, &[])
+}
+
+/// As [`parse_pipeline`]; sinks of the kinds `answering` are the operators that they are: what comes of them is a stream.
+pub fn parse_with_answering(
+    text: Arc<SourceText>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    answering: &[&str],
+) -> Result<Pipeline, Diagnostics> {
     let reading = yaml::read(&text, environment);
     let mut findings = Diagnostics::default();
-    let pipeline = reading.root.as_ref().and_then(|root| pipeline(&text, root, &mut findings));
+    let pipeline = reading.root.as_ref().and_then(|root| pipeline(&text, root, answering, &mut findings));
     findings.0.retain(|finding| !reading.explains(finding));
     findings.extend(reading.findings);
     match pipeline {
@@ -40,7 +50,7 @@ pub fn parse_pipeline(
     }
 }
 
-fn pipeline(text: &Arc<SourceText>, root: &Node, findings: &mut Diagnostics) -> Option<Pipeline> {
+fn pipeline(text: &Arc<SourceText>, root: &Node, answering: &[&str], findings: &mut Diagnostics) -> Option<Pipeline> {
     let start = Span::start_of(text);
     if root.is_null() {
         findings.push(
@@ -69,19 +79,23 @@ fn pipeline(text: &Arc<SourceText>, root: &Node, findings: &mut Diagnostics) -> 
     };
     let (sources, operators, sinks) =
         (section("sources", findings), section("operators", findings), section("sinks", findings));
+    let (answering, sinks): (Vec<_>, Vec<_>) = sinks.into_iter().partition(|entry| answering::is_one(entry, answering));
     let names = Names {
         pipeline: name.as_ref().map_or("", |name| name.value.as_str()),
         sources: sources.iter().map(|entry| &entry.key).collect(),
         operators: operators.iter().map(|entry| &entry.key).collect(),
+        answering: answering.iter().map(|entry| &entry.key).collect(),
         sinks: sinks.iter().map(|entry| &entry.key).collect(),
     };
     names.check(findings);
     let sources = sources.iter().filter_map(|entry| source(entry, findings)).collect::<Vec<_>>();
     let tests = root.get("tests").map_or_else(Vec::new, |node| test_case::tests(node, &names, &sources, findings));
+    let operators = operators.iter().filter_map(|entry| operator(entry, &names, findings)).collect::<Vec<_>>();
+    let answering = answering.iter().filter_map(|entry| answering::operator(entry, &names, findings));
     Some(Pipeline {
+        operators: operators.into_iter().chain(answering.collect::<Vec<_>>()).collect(),
         about: root.get("about").and_then(|node| about(node, findings)),
         text: Arc::clone(text),
-        operators: operators.iter().filter_map(|entry| operator(entry, &names, findings)).collect(),
         sinks: sinks.iter().filter_map(|entry| sink(entry, &names, findings)).collect(),
         sources,
         tests,
@@ -113,13 +127,16 @@ struct Names<'n> {
     pipeline: &'n str,
     sources: Vec<&'n Spanned<String>>,
     operators: Vec<&'n Spanned<String>>,
+    /// Sinks whose answers are streams of their names.
+    answering: Vec<&'n Spanned<String>>,
+    /// The other sinks.
     sinks: Vec<&'n Spanned<String>>,
 }
 
 impl<'n> Names<'n> {
     /// Names that SQL, `from` and tests can read.
     fn streams(&self) -> impl Iterator<Item = &'n str> {
-        self.sources.iter().chain(&self.operators).map(|name| name.value.as_str())
+        self.sources.iter().chain(&self.operators).chain(&self.answering).map(|name| name.value.as_str())
     }
 
     fn has_sink(&self, name: &str) -> bool {
@@ -128,17 +145,22 @@ impl<'n> Names<'n> {
 
     /// Sources, operators and sinks share one set of names, because tests name all three.
     fn check(&self, findings: &mut Diagnostics) {
-        let all = [("source", &self.sources), ("operator", &self.operators), ("sink", &self.sinks)];
+        let sinks = [("sink", &self.answering), ("sink", &self.sinks)];
+        let all = [("source", &self.sources), ("operator", &self.operators)].into_iter().chain(sinks);
         let mut seen = std::collections::HashMap::new();
-        for (what, name) in all.into_iter().flat_map(|(what, names)| names.iter().map(move |name| (what, *name))) {
+        for (what, name) in all.flat_map(|(what, names)| names.iter().map(move |name| (what, *name))) {
             fields::check_name(name, what, findings);
             if let Some((other, first)) = seen.insert(name.value.as_str(), (what, &name.span)) {
                 let message = format!("the name `{name}` of this {what} is taken by the {other} of the same name");
+                let help = match self.answering.contains(&name) {
+                    true => "this sink answers, and its answers are a stream of its name: give it a name of its own",
+                    false => "give each source, operator and sink of a pipeline a name of its own",
+                };
                 findings.push(
                     Diagnostic::error("duplicate_name", message)
                         .at(&name.span)
                         .note_at(first, "it stands here already")
-                        .help("give each source, operator and sink of a pipeline a name of its own"),
+                        .help(help),
                 );
             }
         }
@@ -346,8 +368,8 @@ fn operator(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Opt
     })
 }
 
-fn sink(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Option<Sink> {
-    let kind = kind(entry, "sink", &SINK_KEYS, "`from:` and a kind such as `mqtt:` or `file:`", findings);
+/// The stream that a sink takes its rows from.
+fn sink_from(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Option<Spanned<String>> {
     let from = match entry.value.get("from") {
         Some(node) => text(node, "`from`", findings),
         None => {
@@ -363,6 +385,12 @@ fn sink(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Option<
     if let Some(from) = &from {
         names.check_stream(from, findings);
     }
+    from
+}
+
+fn sink(entry: &Entry, names: &Names<'_>, findings: &mut Diagnostics) -> Option<Sink> {
+    let kind = kind(entry, "sink", &SINK_KEYS, "`from:` and a kind such as `mqtt:` or `file:`", findings);
+    let from = sink_from(entry, names, findings);
     let when = entry.value.get("when");
     let closed = when.and_then(|node| fields::choice(node, "when", &[("closed", node.span().clone())], findings));
     let (kind, from) = (kind?, from?);

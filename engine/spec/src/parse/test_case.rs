@@ -175,6 +175,12 @@ impl Known<'_> {
         if self.names.has_sink(name) {
             return;
         }
+        if self.names.answering.contains(&name) {
+            let message = format!("`{name}` is a sink whose answers are a stream, and `until` is for other sinks");
+            let help = format!("write `at:` and a time: `{{ at: 6s, {name}: [..] }}` for what came of it by then");
+            findings.push(Diagnostic::error("wrong_test", message).at(&name.span).help(help));
+            return;
+        }
         let sinks = || self.names.sinks.iter().map(|sink| sink.value.as_str());
         let diagnostic =
             Diagnostic::error("unknown_sink", format!("this pipeline has no sink `{name}`")).at(&name.span);

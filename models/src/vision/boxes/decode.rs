@@ -14,6 +14,8 @@ pub struct Sieve {
     threshold: f64,
     /// From the boxes' unit to pixels of the input, across and down.
     scale: [f64; 2],
+    /// The classes that are looked for; none: all.
+    only: Vec<usize>,
     boxes: Vec<Candidate>,
     seen: usize,
     /// Scores, or boxes that score enough, with what is no finite number.
@@ -25,7 +27,28 @@ pub struct Sieve {
 
 impl Sieve {
     pub fn new(threshold: f64, scale: [f64; 2]) -> Self {
-        Sieve { threshold, scale, boxes: vec![], seen: 0, broken: 0, reversed: 0, highest: 0.0 }
+        Sieve { threshold, scale, only: vec![], boxes: vec![], seen: 0, broken: 0, reversed: 0, highest: 0.0 }
+    }
+
+    /// Looks for these classes, and for all if there are none.
+    pub fn only(self, classes: &[usize]) -> Self {
+        Sieve { only: classes.to_vec(), ..self }
+    }
+
+    fn looks_for(&self, class: usize) -> bool {
+        self.only.is_empty() || self.only.contains(&class)
+    }
+
+    /// The highest score of those that are looked for, and its class; what is no number is none. Minus infinity if there
+    /// is no score.
+    fn best(&self, scores: impl Iterator<Item = f32>) -> (f64, usize) {
+        let mut best = (f32::NEG_INFINITY, 0);
+        for (class, score) in scores.enumerate() {
+            if score > best.0 && self.looks_for(class) {
+                best = (score, class);
+            }
+        }
+        (f64::from(best.0), best.1)
     }
 
     /// `corners` are asked for if the score is enough.
@@ -76,17 +99,6 @@ impl Sieve {
     }
 }
 
-/// The highest score and its class; what is no number is none. Minus infinity if there is no score.
-fn best(scores: impl Iterator<Item = f32>) -> (f64, usize) {
-    let mut best = (f32::NEG_INFINITY, 0);
-    for (class, score) in scores.enumerate() {
-        if score > best.0 {
-            best = (score, class);
-        }
-    }
-    (f64::from(best.0), best.1)
-}
-
 /// From centre and size to corners.
 fn around([x, y, width, height]: [f64; 4]) -> [f64; 4] {
     [x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0]
@@ -97,7 +109,7 @@ pub fn yolov8(values: &[f32], count: usize, sieve: &mut Sieve) {
     let rows: Vec<&[f32]> = values.chunks_exact(count.max(1)).collect();
     let [x, y, width, height, classes @ ..] = &rows[..] else { return };
     for at in 0..count {
-        let (score, class) = best(classes.iter().map(|row| row[at]));
+        let (score, class) = sieve.best(classes.iter().map(|row| row[at]));
         sieve.offer(score, class, || around([x, y, width, height].map(|row| f64::from(row[at]))));
     }
 }
@@ -106,7 +118,7 @@ pub fn yolov8(values: &[f32], count: usize, sieve: &mut Sieve) {
 pub fn yolov5(values: &[f32], columns: usize, sieve: &mut Sieve) {
     for row in values.chunks_exact(columns.max(1)) {
         let [x, y, width, height, object, classes @ ..] = row else { return };
-        let (score, class) = best(classes.iter().copied());
+        let (score, class) = sieve.best(classes.iter().copied());
         let corners = || around([x, y, width, height].map(|value| f64::from(*value)));
         sieve.offer(f64::from(*object) * score, class, corners);
     }
@@ -116,7 +128,7 @@ pub fn yolov5(values: &[f32], columns: usize, sieve: &mut Sieve) {
 pub fn obico(boxes: &[f32], scores: &[f32], classes: usize, sieve: &mut Sieve) {
     let (boxes, _) = boxes.as_chunks::<4>();
     for (corners, scores) in boxes.iter().zip(scores.chunks_exact(classes.max(1))) {
-        let (score, class) = best(scores.iter().copied());
+        let (score, class) = sieve.best(scores.iter().copied());
         sieve.offer(score, class, || corners.map(f64::from));
     }
 }
@@ -127,6 +139,9 @@ pub fn plain(values: &[f32], sieve: &mut Sieve) {
     for [left, top, right, bottom, score, class] in rows {
         // Where fewer boxes were found than there are rows, the rest is often of class -1.
         let class = if *class >= 0.0 { class.round() as usize } else { continue };
+        if !sieve.looks_for(class) {
+            continue;
+        }
         sieve.offer(f64::from(*score), class, || [left, top, right, bottom].map(|edge| f64::from(*edge)));
     }
 }
@@ -149,7 +164,7 @@ impl SingleShot {
         let skipped = usize::from(self.background);
         let (boxes, _) = boxes.as_chunks::<4>();
         for (at, (numbers, scores)) in boxes.iter().zip(scores.chunks_exact(columns.max(1))).enumerate() {
-            let (highest, class) = best(scores.iter().skip(skipped).copied());
+            let (highest, class) = sieve.best(scores.iter().skip(skipped).copied());
             let score = self.probability(highest, scores);
             sieve.offer(score, class, || self.corners(numbers.map(f64::from), at));
         }

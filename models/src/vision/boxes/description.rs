@@ -1,5 +1,6 @@
 //! What a user says of a detector. All but the model's path may be left out: it is taken from the model.
 
+use super::grids::Grids;
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,10 @@ pub struct Detection {
     /// notes (Ultralytics' exports do), else `failure` for the only class of an `obico` model, else numbers.
     #[serde(default)]
     pub classes: Vec<String>,
+    /// The classes that are looked for. A box is of the one that scores highest among these, whatever the others score:
+    /// who looks for persons finds the one in a car. Left out: all.
+    #[serde(default)]
+    pub only: Vec<String>,
     /// Boxes that score lower are dropped, 0 to 1. Left out: 0.25, for `obico` 0.08.
     #[serde(default)]
     pub threshold: Option<f64>,
@@ -180,6 +185,8 @@ pub struct Ssd {
     /// Where boxes are told relative to anchors: a JSON file of these, `[[x, y, width, height], …]`, centres and sizes
     /// as shares of the input, in the model's order.
     pub anchors: Option<PathBuf>,
+    /// The same, where the anchors lie on grids as in the paper: instead of a file.
+    pub grids: Option<Grids>,
     /// What the numbers of such a box are multiplied by: those of the centre, and those of the size.
     pub variance: [f64; 2],
 }
@@ -194,6 +201,7 @@ impl Default for Ssd {
             background: None,
             activation: Activation::None,
             anchors: None,
+            grids: None,
             variance: [0.1, 0.2],
         }
     }
@@ -233,6 +241,7 @@ impl Detection {
             input: Input::default(),
             output: None,
             classes: vec![],
+            only: vec![],
             threshold: None,
             overlap: overlap(),
             most: MOST,
@@ -257,6 +266,15 @@ impl Detection {
         self
     }
 
+    /// The files that it names: the model, and that of anchors if it names one.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let anchors = match &self.output {
+            Some(Output::Ssd(Ssd { anchors: Some(anchors), .. })) => Some(anchors.as_path()),
+            _ => None,
+        };
+        std::iter::once(self.model.as_path()).chain(anchors)
+    }
+
     /// # Errors
     /// It says what cannot be, whatever the model.
     pub fn check(&self) -> anyhow::Result<()> {
@@ -277,9 +295,14 @@ impl Detection {
         ensure!(numbers(self.input.std).iter().all(divides), "`input.std` is to be divided by: it is more than 0");
         if let Some(Output::Ssd(ssd)) = &self.output {
             ensure!(
-                ssd.anchors.is_none() || matches!(ssd.order, Order::Xywh | Order::Yxhw),
-                "boxes relative to `output.anchors` are told as centres and sizes: `order` is xywh or yxhw"
+                ssd.anchors.is_none() || ssd.grids.is_none(),
+                "anchors are told by `output.anchors` or `output.grids`, and not by both"
             );
+            ensure!(
+                (ssd.anchors.is_none() && ssd.grids.is_none()) || matches!(ssd.order, Order::Xywh | Order::Yxhw),
+                "boxes relative to `output.anchors` or `output.grids` are told as centres and sizes: `order` is xywh or yxhw"
+            );
+            ssd.grids.as_ref().map_or(Ok(()), Grids::check)?;
             ensure!(ssd.variance.iter().all(|v| v.is_finite() && *v > 0.0), "`output.variance` is more than 0");
         }
         Ok(())

@@ -20,6 +20,8 @@ pub struct Feed {
     pub width: u32,
     pub height: u32,
     pub fit: Fit,
+    /// Any number of pictures may be given at once, by what the model's file says.
+    pub is_open: bool,
     /// Red, green, blue.
     pad: [u8; 3],
     /// By place among the model's colours: which of red, green and blue it is.
@@ -85,20 +87,42 @@ impl Feed {
             Colour::Bgr => [2, 1, 0],
         };
         let fit = input.fit.unwrap_or(Fit::Letterbox);
-        Ok(Feed { name: outlet.name.clone(), axes, width, height, fit, pad: input.pad, colours, scale })
+        let (name, is_open) = (outlet.name.clone(), outlet.sizes.first() == Some(&None));
+        Ok(Feed { name, axes, width, height, fit, is_open, pad: input.pad, colours, scale })
     }
 
-    pub fn shape(&self) -> [usize; 4] {
+    /// Of so many pictures.
+    pub fn shape(&self, count: usize) -> [usize; 4] {
         let (height, width) = (self.height as usize, self.width as usize);
         match self.axes {
-            Axes::Nchw => [1, 3, height, width],
-            Axes::Nhwc => [1, height, width, 3],
+            Axes::Nchw => [count, 3, height, width],
+            Axes::Nhwc => [count, height, width, 3],
         }
     }
 
     /// A picture of nothing, to try the model on.
     pub fn blank(&self) -> RgbImage {
         RgbImage::from_pixel(self.width, self.height, image::Rgb(self.pad))
+    }
+
+    /// The numbers of several pictures one after the other, at least one, and where each lies in its input.
+    ///
+    /// # Errors
+    /// A picture has no pixels.
+    pub fn prepare_all(&self, of: &[RgbImage]) -> anyhow::Result<(Vec<Placement>, Numbers)> {
+        let [first, others @ ..] = of else { bail!("there are no pictures") };
+        let (placement, mut all) = self.prepare(first)?;
+        let mut placements = vec![placement];
+        for picture in others {
+            let (placement, numbers) = self.prepare(picture)?;
+            placements.push(placement);
+            match (&mut all, numbers) {
+                (Numbers::Bytes(all), Numbers::Bytes(own)) => all.extend(own),
+                (Numbers::Floats(all), Numbers::Floats(own)) => all.extend(own),
+                _ => bail!("pictures became numbers of different kinds"),
+            }
+        }
+        Ok((placements, all))
     }
 
     /// # Errors
@@ -244,6 +268,7 @@ mod tests {
             width: 2,
             height: 2,
             fit: Fit::Letterbox,
+            is_open: false,
             pad: [7, 8, 9],
             colours,
             scale: Scale::Bytes,

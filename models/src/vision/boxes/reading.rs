@@ -21,6 +21,8 @@ pub struct Reading {
     outputs: Outputs,
     /// How many classes there are, if anything says so.
     classes: Option<usize>,
+    /// Those that are looked for; none: all.
+    only: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -34,10 +36,11 @@ enum Outputs {
 
 impl Reading {
     /// Finds the outputs in what a model told at first. `names`: how many classes are named; 0 if nobody knows.
+    /// `only`: those that are looked for; none: all.
     ///
     /// # Errors
     /// The model has no such outputs.
-    pub fn new(output: &Output, told: &Told<'_>, names: usize) -> anyhow::Result<Self> {
+    pub fn new(output: &Output, told: &Told<'_>, names: usize, only: Vec<usize>) -> anyhow::Result<Self> {
         let layout = Layout::of(output);
         let classes = (names > 0).then_some(names);
         let one = |one: &One, ranks: &[usize]| told.one(layout, one.name.as_deref(), ranks);
@@ -55,7 +58,15 @@ impl Reading {
                 Outputs::Ssd { boxes, scores, unit: ssd.unit, form: form(ssd, columns, classes)? }
             }
         };
-        Ok(Reading { outputs, classes })
+        Ok(Reading { outputs, classes, only })
+    }
+
+    /// The names of the outputs that are read.
+    pub fn outputs(&self) -> Vec<&str> {
+        match &self.outputs {
+            Outputs::Yolov8(name, _) | Outputs::Yolov5(name, _) | Outputs::Plain(name, _) => vec![name],
+            Outputs::Obico { boxes, scores } | Outputs::Ssd { boxes, scores, .. } => vec![boxes, scores],
+        }
     }
 
     /// The boxes that score enough, in pixels of an input of this size.
@@ -67,7 +78,7 @@ impl Reading {
             Unit::Pixels => [1.0, 1.0],
             Unit::Shares => [f64::from(input.0), f64::from(input.1)],
         };
-        let sieve = |unit: Unit| Sieve::new(threshold, scale(unit));
+        let sieve = |unit: Unit| Sieve::new(threshold, scale(unit)).only(&self.only);
         let sieve = match &self.outputs {
             Outputs::Yolov8(name, unit) => {
                 let (tensor, mut sieve) = (told.get(name)?, sieve(*unit));
@@ -174,7 +185,10 @@ fn form(ssd: &Ssd, columns: usize, classes: Option<usize>) -> anyhow::Result<Sin
         ),
     };
     ensure!(columns > usize::from(background), "the model scores nothing but the background");
-    let anchors = ssd.anchors.as_deref().map(anchors).transpose()?;
+    let anchors = match &ssd.grids {
+        Some(grids) => Some(grids.anchors()),
+        None => ssd.anchors.as_deref().map(anchors).transpose()?,
+    };
     Ok(SingleShot { order: ssd.order, background, activation: ssd.activation, anchors, variance: ssd.variance })
 }
 

@@ -6,27 +6,11 @@ mod refusals;
 use super::*;
 use crate::convert::onnx::{Attribute, Graph, Size};
 use crate::convert::torch;
-use crate::runtime::LIBRARY;
-use crate::{Catalog, Store};
+use crate::runtime::tests::library;
 use image::Rgb;
-use std::path::PathBuf;
 use tempfile::TempDir;
 
 const UINT8: u64 = 2;
-
-/// ONNX Runtime, fetched once into the user's cache.
-fn library() -> PathBuf {
-    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        return path.into();
-    }
-    let (catalog, store) = (Catalog::shipped().unwrap(), Store::of_user().unwrap());
-    let entry = catalog.get(LIBRARY).unwrap();
-    let path = store.path(LIBRARY, entry);
-    if !path.exists() {
-        store.pull(LIBRARY, entry).unwrap();
-    }
-    path
-}
 
 fn sizes(shape: &[usize]) -> Vec<Size> {
     shape.iter().map(|size| Size::Is(*size as u64)).collect()
@@ -127,6 +111,10 @@ fn yolov8_is_recognised_and_its_names_are_taken_from_the_file() {
     assert_eq!(rows(&bench.detect("", &picture())), expected);
     assert_eq!(rows(&bench.detect("classes: [a, b]\nmost: 1", &picture())), [("b", [90, 25, 25, 50, 50])]);
     assert_eq!(bench.detect("overlap: 1\nthreshold: 0.5", &picture()).len(), 3);
+    let only = bench.detect("only: [stringing]\nthreshold: 0.15", &picture());
+    assert_eq!(rows(&only), [("stringing", [60, 27, 25, 50, 50])]);
+    assert_eq!(bench.open("only: [stringing]").unwrap().classes(), ["stringing"]);
+    assert!(bench.refused("only: [warping]").contains("`only` has warping, and the classes are stringing, spaghetti"));
     let stretched = bench.detect("input: {fit: stretch}\nthreshold: 0.85\noutput: {layout: yolov8}", &picture());
     assert_eq!(rows(&stretched), [("spaghetti", [90, 25, 38, 50, 25]), ("stringing", [90, 42, 5, 16, 16])]);
 }
@@ -167,6 +155,14 @@ fn a_single_shot_detector_is_read_as_it_is_described() {
     assert!(bench.refused("").contains("it looks like ssd"));
     let wrong = bench.refused("output: {layout: ssd}\nclasses: [a]");
     assert!(wrong.contains("tells 3 scores for each box, and 1 classes are named"), "{wrong}");
+    let grids = "output: {layout: ssd, order: yxhw, grids: {cells: [1], scales: [0.5, 0.5], ratios: [1]";
+    let on_grids = format!("{grids}, few_in_first: false}}}}\nclasses: [a, b]");
+    // Scores are told as they are here: the second box, around the second anchor, which is √(0.5 · 1) wide.
+    assert!(bench.refused(&on_grids.replace("yxhw", "xyxy")).contains("`order` is xywh or yxhw"));
+    assert!(bench.refused(&on_grids.replace("order", "anchors: a, order")).contains("and not by both"));
+    assert!(bench.refused(&format!("{grids}}}}}\nclasses: [a, b]")).contains("2 boxes, and there are 3 anchors"));
+    let on_grids = on_grids.replace("order", "activation: softmax, order");
+    assert_eq!(rows(&bench.detect(&on_grids, &picture())), [("a", [87, 25, 25, 50, 50])]);
     std::fs::write(&anchors, "[[0.5, 0.25, 0.2, 0.1]]").unwrap();
     assert!(bench.refused(said).contains("the model tells 2 boxes, and there are 1 anchors"));
     std::fs::write(&anchors, "{}").unwrap();
@@ -225,9 +221,7 @@ fn looking(element: u64, place: usize) -> Graph {
     let down = (0..64).map(|at| centre(at / 8));
     let boxes: Vec<f32> = across.chain(down).chain([8.0; 128]).collect();
     graph.constant("grid", &tensor(&[1, 4, 64], &boxes));
-    // A tensor's shape is the only way that this writer has to whole numbers.
-    graph.constant("like", &tensor(&[1, 1, 64], &[0.0; 64]));
-    graph.node("Shape", "flat", &["like"], &[]);
+    graph.integers("flat", &[0, 1, 64]);
     graph.node("Reshape", "scores", &["cells", "flat"], &[]);
     graph.node("Concat", "output0", &["grid", "scores"], &[("axis", Attribute::Int(1))]);
     graph.output("output0", &[Size::Any("a"), Size::Any("b"), Size::Any("c")]);
@@ -276,7 +270,7 @@ fn one_detector_serves_many_threads() {
     let description =
         Detection::of_yaml("{model: model.onnx, input: {width: 64, height: 64}, output: {layout: yolov8}}");
     let description = description.unwrap().below(bench.folder.path());
-    let detector = Detector::open(&description, &library(), Options { sessions: 2, threads: 1 }).unwrap();
+    let detector = Detector::open(&description, &library(), Options { sessions: 2, ..Options::default() }).unwrap();
     let red = lit(Rgb([255, 0, 0]));
     let expected = detector.detect(&red).unwrap();
     std::thread::scope(|scope| {
@@ -284,6 +278,43 @@ fn one_detector_serves_many_threads() {
             scope.spawn(|| (0..5).for_each(|_| assert_eq!(detector.detect(&red).unwrap(), expected)));
         }
     });
+}
+
+/// A model of any number of pictures, each with one box that is as likely as the picture is red, and green.
+fn counting() -> Graph {
+    let mut graph = Graph::default();
+    graph.input("pixels", &[Size::Any("batch"), Size::Is(3), Size::Is(64), Size::Is(64)]);
+    let colour = |row: usize, at: usize| f32::from(u8::from(row >= 4 && row - 4 == at / 64)) / 64.0;
+    let weights: Vec<f32> = (0..6).flat_map(|row| (0..3 * 64).map(move |at| colour(row, at))).collect();
+    graph.constant("weights", &tensor(&[6, 3, 8, 8], &weights));
+    graph.constant("box", &tensor(&[6], &[32.0, 32.0, 16.0, 16.0, 0.0, 0.0]));
+    graph.node("Conv", "cells", &["pixels", "weights", "box"], &[("strides", Attribute::Ints(&[8, 8]))]);
+    graph.integers("flat", &[0, 6, 64]);
+    graph.node("Reshape", "output0", &["cells", "flat"], &[]);
+    graph.output("output0", &[Size::Any("batch"), Size::Is(6), Size::Is(64)]);
+    graph
+}
+
+#[test]
+fn pictures_go_through_a_model_together_where_it_takes_them() {
+    let said = "input: {fit: stretch}\noutput: {layout: yolov8}\nclasses: [red, green]";
+    let detector = Bench::of(counting()).open(said).unwrap();
+    assert!(detector.takes_several());
+    let pictures: Vec<RgbImage> =
+        (0..40).map(|n: u8| RgbImage::from_pixel(30 + u32::from(n), 50, Rgb([6 * n, 250 - 6 * n, 0]))).collect();
+    let found = detector.detect_all(&pictures).unwrap();
+    let singly: Vec<Vec<Detected>> = pictures.iter().map(|picture| detector.detect(picture).unwrap()).collect();
+    assert_eq!(found, singly);
+    assert_eq!(rows(&found[0]), [("green", [98, 38, 38, 25, 25])]);
+    assert_eq!(rows(&found[39]), [("red", [92, 38, 38, 25, 25])]);
+
+    // Its file says that any number is fine, and its boxes are those of one picture.
+    let one = Bench::of(looking(1, 0)).open("input: {width: 64, height: 64, pad: [0, 0, 0]}").unwrap();
+    assert!(!one.takes_several());
+    let pictures = [lit(Rgb([255, 0, 0])), RgbImage::new(10, 10), lit(Rgb([200, 0, 0]))];
+    let singly: Vec<Vec<Detected>> = pictures.iter().map(|picture| one.detect(picture).unwrap()).collect();
+    assert_eq!(one.detect_all(&pictures).unwrap(), singly);
+    assert!(singly[0] != singly[2] && singly[1].is_empty(), "{singly:?}");
 }
 
 #[test]
@@ -315,4 +346,10 @@ fn the_descriptions_in_the_documentation_are_read() {
         Detection::of_yaml(&format!("model:{text}")).unwrap();
     }
     assert!(described.len() >= 2, "the examples have gone");
+    let (_, grids) = page.split_once("```yaml\ngrids:\n").unwrap();
+    let grids: Grids = serde_saphyr::from_str(grids.split("```").next().unwrap()).unwrap();
+    grids.check().unwrap();
+    let shipped = Catalog::shipped().unwrap();
+    let detection = shipped.get("person-detector").unwrap().detection.as_ref().unwrap();
+    assert!(matches!(&detection.output, Some(Output::Ssd(Ssd { grids: Some(own), .. })) if *own == grids));
 }

@@ -107,6 +107,31 @@ fn no_boxes_are_no_boxes() {
     assert_eq!(sifted(0.25, |sieve| obico(&[], &[], 1, sieve)).unwrap(), []);
 }
 
+#[test]
+fn a_box_is_of_the_best_class_that_is_looked_for() {
+    let only = |decode: &dyn Fn(&mut Sieve)| {
+        let mut sieve = Sieve::new(0.25, [1.0, 1.0]).only(&[1]);
+        decode(&mut sieve);
+        sieve.finish().unwrap()
+    };
+    // One box each, of which the first class scores more than the second.
+    let expected = [candidate([1., 2., 5., 8.], 0.375, 1)];
+    let form = SingleShot {
+        order: Order::Xyxy,
+        background: true,
+        activation: Activation::None,
+        anchors: None,
+        variance: [0.1, 0.2],
+    };
+    assert_eq!(only(&|sieve| form.decode(&[1., 2., 5., 8.], &[0.9, 0.5, 0.375], 3, sieve)), expected);
+    assert_eq!(only(&|sieve| yolov8(&[3., 5., 4., 6., 0.5, 0.375], 1, sieve)), expected);
+    assert_eq!(only(&|sieve| yolov5(&[3., 5., 4., 6., 0.5, 0.9, 0.75], 7, sieve)), expected);
+    assert_eq!(only(&|sieve| obico(&[1., 2., 5., 8.], &[0.5, 0.375], 2, sieve)), expected);
+    let rows = [0., 0., 1., 1., 0.5, 0., 1., 2., 5., 8., 0.375, 1.];
+    assert_eq!(only(&|sieve| plain(&rows, sieve)), expected);
+    assert_eq!(only(&|sieve| obico(&[1., 2., 5., 8.], &[0.5, 0.125], 2, sieve)), []);
+}
+
 /// Numbers as a broken model may tell them.
 fn anything() -> impl Strategy<Value = f32> {
     let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, -0.0, 1e30];
