@@ -129,10 +129,9 @@ fn a_pipeline_that_was_edited_after_a_kill_tells_the_difference_and_nothing_else
     let alarms = Subscriber::start(broker.port, "out/#");
     let instance = run(&folder, &broker);
     broker.wait_for_subscriptions(1);
-    // Noted when it starts: what follows is only in ticks.
-    std::thread::sleep(Duration::from_millis(300));
     heat(&broker, &[("t0", 9), ("t1", 4)]);
     wait_until_told(&alarms, &["raised t0"]);
+    // It takes note of what it has told.
     std::thread::sleep(Duration::from_millis(300));
     instance.signal("-KILL");
     instance.end();

@@ -160,10 +160,14 @@ impl Instance {
         }
     }
 
-    /// Asks it to stop, as service managers do.
+    /// Asks it to stop, as service managers do. What it has said is shown if it fails.
     pub fn terminate(self) -> ExitStatus {
         self.signal("-TERM");
-        self.end().0
+        let (status, said) = self.end();
+        if !status.success() {
+            println!("{status}; it said:\n{said}");
+        }
+        status
     }
 
     /// Sends a signal: `-TERM`, `-INT`.

@@ -58,6 +58,8 @@ struct Doubles {
     asked: Arc<Mutex<Vec<i64>>>,
     gives: usize,
     purpose: &'static str,
+    /// Answers when the graph has stopped.
+    is_late: bool,
 }
 
 const CANNOT: i64 = 7;
@@ -73,6 +75,9 @@ impl Asker for Doubles {
                 for question in asked.into_iter().rev() {
                     let n = question.alone().column(0).as_primitive::<Int64Type>().value(0);
                     self.asked.lock().expect("nobody panics").push(n);
+                    if self.is_late {
+                        questions.closed().await;
+                    }
                     if given >= self.gives {
                         continue;
                     }
@@ -171,7 +176,7 @@ fn run(
     data: Option<&Path>,
     done: impl Fn(&BTreeMap<(i64, i64), i64>, &[i64]) -> bool,
 ) -> (Vec<i64>, BTreeMap<(i64, i64), i64>) {
-    let (held, doubles) = (Held::default(), Doubles { asked: Arc::default(), gives, purpose: "" });
+    let (held, doubles) = (Held::default(), doubles_up_to(gives));
     let project = project(until, &doubles, &held);
     let options = LiveOptions { data: data.map(Path::to_owned), ..LiveOptions::default() };
     let (control, requests) = channel(1);
@@ -188,6 +193,11 @@ fn run(
     let asked = doubles.asked.lock().expect("nobody panics").clone();
     let held = held.lock().expect("nobody panics").clone();
     (asked, held)
+}
+
+/// Gives so many answers.
+fn doubles_up_to(gives: usize) -> Doubles {
+    Doubles { asked: Arc::default(), gives, purpose: "", is_late: false }
 }
 
 fn doubles(until: i64) -> BTreeMap<(i64, i64), i64> {
@@ -218,6 +228,20 @@ fn what_was_not_answered_is_asked_again_and_nothing_else() {
     let (third, kept) = run(60, usize::MAX, Some(folder.path()), |held, _| held.len() == wanted.len());
     assert!(third.is_empty(), "{third:?}");
     assert_eq!(kept, wanted);
+}
+
+#[test]
+fn an_answer_that_comes_after_the_end_is_no_failure() {
+    let late = Doubles { is_late: true, ..doubles_up_to(usize::MAX) };
+    let (project, (control, requests)) = (project(5, &late, &Held::default()), channel(1));
+    let thread = std::thread::spawn(move || run_live(project, LiveOptions::default(), requests));
+    let begun = Instant::now();
+    while late.asked.lock().expect("nobody panics").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    control.blocking_send(Control::Stop).expect("it runs");
+    thread.join().expect("no panic").expect("it ends as it was told to");
 }
 
 #[test]
@@ -254,8 +278,8 @@ fn what_is_open_becomes_errors_when_it_does_not_fit() {
 /// What was open when the pipeline was edited, what was asked then, and how many errors that gave; waits for so many of
 /// both.
 fn edited(pipeline: &str, purpose: &'static str, questions: usize, errors: i64) -> (Vec<i64>, Vec<i64>, i64) {
-    let (held, slow) = (Held::default(), Doubles { asked: Arc::default(), gives: 25, purpose: "" });
-    let quick = Doubles { asked: Arc::default(), gives: usize::MAX, purpose };
+    let (held, slow) = (Held::default(), doubles_up_to(25));
+    let quick = Doubles { purpose, ..doubles_up_to(usize::MAX) };
     let (first, held_then) = (project(60, &slow, &held), Held::default());
     let second = written(pipeline, 60, &quick, &held_then);
     let counted = || held_then.lock().expect("nobody panics").keys().map(|(count, _)| *count).max().unwrap_or_default();

@@ -30,6 +30,9 @@ KEEPALIVE, HEATING = 2, 1
 NOZZLE_HEATS, BED_HEATS, ROOM = 60, 40, 21
 # Seconds to home, and to park or to come back.
 HOMING, PARKING = 1, 0.5
+# Seconds in which a host that has heard an answer does what it does next, before it hears the `ok`. A real printer
+# takes some too; where it takes none, threads of PrusaLink 0.8.1 overtake each other.
+SETTLING = 0.5
 JOB_ID = 0x0D05
 # What has no effect that could be seen.
 SILENT = {"G21", "M17", "M72", "M75", "M76", "M77", "M79", "M84", "M106", "M107", "M117", "M201", "M203", "M204",
@@ -165,6 +168,9 @@ class Firmware:
     def M862_2(self, words, _):
         if "Q" in words:
             self.say(f"{TYPE}")
+            # PrusaLink goes on with this answer and flushes its queues. An `ok` in the midst of it makes it forget what
+            # it sends next, and wait for ever: `SerialQueue._confirmed` looks before it locks.
+            self.stay(SETTLING)
 
     def D3(self, words, value):
         at, count = int(words["A"][1:], 16), int(value.get("C", 0))
@@ -269,6 +275,8 @@ class Firmware:
 
     def M400(self, *_):
         self.moved()
+        # After this `ok` it sends M110, and its sender dies if `StartPrint` has not said by then what it prints.
+        self.stay(SETTLING)
 
     def M420(self, *_):
         self.say("Mesh bed leveling not active.")

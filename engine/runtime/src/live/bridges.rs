@@ -4,8 +4,8 @@ use super::journal::Durable;
 use crate::arrival::Arrival;
 use crate::asking::Between;
 use crate::closed::ClosedBatch;
-use crate::kinds::{Feed, LiveSource, Restored, SinkDriver, StreamSpec};
-use anyhow::{Context, anyhow};
+use crate::kinds::{Closed, Feed, LiveSource, Restored, SinkDriver, StreamSpec};
+use anyhow::anyhow;
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -62,7 +62,8 @@ impl Drop for SourceTask {
     }
 }
 
-/// Starts a task of a source or a sink; its error ends the run, and so does a panic.
+/// Starts a task of a source or a sink; its error ends the run, and so does a panic. That the graph has stopped is no
+/// error: whoever had something for it, such as a late answer, could not know.
 fn supervised(
     what: String,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -71,7 +72,10 @@ fn supervised(
     tokio::spawn(async move {
         let ended = AssertUnwindSafe(work).catch_unwind().await;
         let ended = ended.unwrap_or_else(|panic| Err(anyhow!("it panicked: {}", crate::panics::message(panic))));
-        if let Err(error) = ended.with_context(|| what) {
+        if let Err(error) = ended
+            && !error.is::<Closed>()
+        {
+            let error = error.context(what);
             // Nobody listens only when the run is over.
             let _ = fatal.send(error);
         }

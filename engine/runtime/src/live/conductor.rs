@@ -2,6 +2,7 @@
 
 use super::LiveOptions;
 use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
+use super::clock::Clock;
 use super::ending::{Stopping, give};
 use super::errors::SystemErrors;
 use super::history::{History, Keep};
@@ -26,7 +27,7 @@ use jarvis_spec::OnError;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long after the last tick the log notes what sinks have delivered, if no tick comes anyway.
@@ -79,7 +80,9 @@ pub(super) struct Conductor {
     pub arrivals: Arrivals,
     pub failures: mpsc::UnboundedReceiver<anyhow::Error>,
     listeners: Vec<Listener>,
+    /// The time of the last tick, µs since 1970.
     pub last: u64,
+    clock: Clock,
     pub wake: u64,
     pub errors: SystemErrors,
     sampled: Instant,
@@ -94,10 +97,6 @@ pub(super) struct Conductor {
     pub fingerprint: String,
     /// What earlier edits have left behind.
     pub floors: Floors,
-}
-
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
 }
 
 impl Conductor {
@@ -125,6 +124,7 @@ impl Conductor {
             failures,
             listeners: vec![],
             last: 0,
+            clock: Clock::start(),
             wake: u64::MAX,
             errors: SystemErrors::new(),
             sampled: Instant::now(),
@@ -160,6 +160,8 @@ impl Conductor {
 
     /// What comes next, be it a request, rows or the clock. False: the end was asked for.
     async fn turn(&mut self, control: &mut mpsc::Receiver<Control>) -> anyhow::Result<bool> {
+        self.sample()?;
+        self.follow_states()?;
         let mut arrived = vec![];
         let rest = self.rest();
         tokio::select! {
@@ -176,21 +178,28 @@ impl Conductor {
         if !arrived.is_empty() || self.is_due() || self.has_news_of_sinks() {
             self.tick(arrived).await?;
         }
-        self.sample()?;
-        self.follow_states()?;
         Ok(true)
     }
 
+    /// µs since 1970; not before the last tick.
+    fn now(&mut self) -> u64 {
+        self.clock.pass(self.last);
+        self.clock.now()
+    }
+    /// The time of a tick that comes now.
+    pub fn next_time(&mut self) -> u64 {
+        self.now().max(self.last + 1)
+    }
     /// How long nothing is due.
-    fn rest(&self) -> Duration {
+    fn rest(&mut self) -> Duration {
         if !self.errors.is_empty() {
             return Duration::ZERO;
         }
         let tick = self.options.tick.as_micros() as u64;
         let due = self.wake.div_ceil(tick.max(1)).saturating_mul(tick.max(1));
         let due = due.min(self.errors.due());
-        let rest = Duration::from_micros(due.saturating_sub(now()).min(1_000_000));
-        if self.waits_for_sinks() { rest.min(NEWS) } else { rest }
+        let rest = Duration::from_micros(due.saturating_sub(self.now()).min(1_000_000));
+        if self.waits_for_sinks() || self.states.is_asking() { rest.min(NEWS) } else { rest }
     }
     /// Whether a sink was given something that the log does not know to be delivered.
     fn waits_for_sinks(&self) -> bool {
@@ -198,12 +207,12 @@ impl Conductor {
         self.sinks.iter().any(|(name, (_, task))| task.given() > journal.delivered(name))
     }
     /// Whether it is worth a tick to note what sinks have delivered, so that a restart does not tell it again.
-    fn has_news_of_sinks(&self) -> bool {
+    fn has_news_of_sinks(&mut self) -> bool {
+        let is_old = self.now().saturating_sub(self.last) >= NEWS.as_micros() as u64;
         let Some(journal) = &self.journal else { return false };
-        let is_old = now().saturating_sub(self.last) >= NEWS.as_micros() as u64;
         is_old && self.sinks.iter().any(|(name, (_, task))| task.delivered() > journal.delivered(name))
     }
-    fn is_due(&self) -> bool {
+    fn is_due(&mut self) -> bool {
         !self.errors.is_empty() || self.rest().is_zero()
     }
     pub fn drain(&mut self, arrived: &mut Vec<(usize, Arrival)>) {
@@ -217,7 +226,8 @@ impl Conductor {
 
     /// One tick: everything in, everything out, then the acknowledgements.
     pub async fn tick(&mut self, arrived: Vec<(usize, Arrival)>) -> anyhow::Result<()> {
-        self.tick_at(now().max(self.last + 1), arrived).await
+        let time = self.next_time();
+        self.tick_at(time, arrived).await
     }
 
     pub async fn tick_at(&mut self, time: u64, arrived: Vec<(usize, Arrival)>) -> anyhow::Result<()> {
@@ -393,8 +403,8 @@ impl Conductor {
         Some(Tap { schema, now, changes, missed })
     }
 
-    fn status(&self) -> Vec<StreamStatus> {
-        let now = now() as i64;
+    fn status(&mut self) -> Vec<StreamStatus> {
+        let now = self.now() as i64;
         let columns = |schema: &SchemaRef| {
             schema
                 .fields()

@@ -4,7 +4,7 @@
 //! difference between what it was told last and what is true now. Sources and sinks that did not change keep running.
 
 use super::bridges::{SinkTask, SourceTask};
-use super::conductor::{Conductor, Entry, Outlet, now};
+use super::conductor::{Conductor, Entry, Outlet};
 use super::ending::{Handing, hand};
 use super::history::{History, Keep};
 use super::intake::Gate;
@@ -287,7 +287,7 @@ impl Conductor {
         let before = self.take_place(&project)?;
         // What the edit changes is told at a time of its own, just before the tick that logs the texts: so it can be found
         // again.
-        let at = now().max(self.last + 1);
+        let at = self.next_time();
         let since = counting(&keeps, at);
         self.texts = vec![texts(&project.pipelines), logged(&since)];
         let tables = match &self.journal {

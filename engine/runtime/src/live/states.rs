@@ -91,6 +91,10 @@ pub(super) struct StateUnderWay {
 }
 
 impl StateUnderWay {
+    /// Sinks have been asked, and not all have answered.
+    pub fn is_asking(&self) -> bool {
+        self.waiting.is_some()
+    }
     /// Leaves the one that is under way.
     pub fn forget(&mut self) {
         self.waiting = None;

@@ -1,0 +1,121 @@
+//! The time of ticks.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How far the wall's clock may be behind before it is said.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
+
+/// The wall's clock, but for this: it never goes back and never stands still.
+///
+/// Somebody sets the clock of the machine back, or a machine without a clock of its own starts with a wrong one. What
+/// falls due must fall due all the same, so time then goes on at nine tenths of its pace until the wall has caught up.
+/// Forwards it leaps with the wall.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// A time that was right, µs since 1970, and when that was.
+    right: (u64, Instant),
+    /// The wall is behind, and it was said.
+    is_behind: bool,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        Self { right: (wall(), Instant::now()), is_behind: false }
+    }
+
+    /// Makes it at least this late, µs since 1970: a tick has had that time.
+    pub fn pass(&mut self, time: u64) {
+        let now = Instant::now();
+        if self.without_wall(now) < time {
+            self.right = (time, now);
+        }
+    }
+
+    /// µs since 1970.
+    pub fn now(&mut self) -> u64 {
+        let time = self.read(wall(), Instant::now());
+        let behind = Duration::from_micros(time.saturating_sub(wall()));
+        if behind > WORTH_SAYING && !self.is_behind {
+            tracing::warn!(
+                "the clock of this machine is {behind:.0?} behind the time of what is kept: it was set back; time goes on at nine \
+                 tenths of its pace until the clock has caught up"
+            );
+        }
+        self.is_behind = !behind.is_zero() && (self.is_behind || behind > WORTH_SAYING);
+        time
+    }
+
+    fn read(&mut self, wall: u64, now: Instant) -> u64 {
+        let least = self.without_wall(now);
+        if wall >= least {
+            self.right = (wall, now);
+        }
+        wall.max(least)
+    }
+
+    /// The least that it can be at that moment.
+    fn without_wall(&self, now: Instant) -> u64 {
+        let (time, then) = self.right;
+        let passed = now.saturating_duration_since(then) * 9 / 10;
+        time.saturating_add(u64::try_from(passed.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: u64 = 86_400_000_000;
+
+    #[test]
+    fn it_goes_on_when_the_wall_is_set_back_and_meets_it_again() {
+        let begun = Instant::now();
+        let after = |seconds: u64| begun + Duration::from_secs(seconds);
+        let mut clock = Clock { right: (DAY, begun), is_behind: false };
+        assert_eq!(clock.read(DAY + 10_000_000, after(10)), DAY + 10_000_000, "as the wall");
+        // Set back by 30 s.
+        let back = |seconds: u64| DAY + seconds * 1_000_000 - 30_000_000;
+        assert_eq!(clock.read(back(10), after(10)), DAY + 10_000_000, "not back");
+        assert_eq!(clock.read(back(20), after(20)), DAY + 19_000_000, "nine tenths");
+        assert_eq!(clock.read(back(310), after(310)), DAY + 280_000_000, "met");
+        assert_eq!(clock.read(back(311), after(311)), DAY + 281_000_000, "as the wall");
+        // Set right again.
+        assert_eq!(clock.read(DAY + 312_000_000, after(312)), DAY + 312_000_000);
+    }
+
+    #[test]
+    fn a_log_may_be_ahead_of_the_wall() {
+        let ahead = wall() + DAY;
+        let mut clock = Clock::start();
+        clock.pass(ahead);
+        let first = clock.now();
+        assert!((ahead..ahead + 10_000_000).contains(&first), "{first} and {ahead}");
+        clock.pass(ahead - DAY / 2);
+        assert!(clock.now() >= first);
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_goes_back_and_never_stands_still(
+            steps in proptest::collection::vec((0_u64..5_000_000, -10_000_000_i64..10_000_000), 1..100),
+        ) {
+            let mut moment = Instant::now();
+            let mut clock = Clock { right: (DAY, moment), is_behind: false };
+            let (mut wall, mut last) = (DAY, DAY);
+            for (passed, leap) in steps {
+                moment += Duration::from_micros(passed);
+                // Most steps leave the wall alone.
+                wall = wall.saturating_add(passed).saturating_add_signed(if leap % 4 == 0 { leap } else { 0 });
+                let time = clock.read(wall, moment);
+                prop_assert!(time >= last + passed * 9 / 10 - u64::from(passed > 0), "{} after {}", time, last);
+                prop_assert!(time >= wall);
+                last = time;
+            }
+        }
+    }
+}
