@@ -107,7 +107,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// Listens, and keeps what it hears: (topic, payload), in order.
+/// Listens, and keeps what it hears: (topic, payload), in order. Comes back if it is thrown out, as [`publish`] does.
 pub struct Subscriber {
     heard: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -116,24 +116,26 @@ impl Subscriber {
     /// Returns when the broker has taken the subscription.
     pub fn start(port: u16, filter: &str) -> Self {
         let mut options = MqttOptions::new("listener", "127.0.0.1", port);
-        options.set_clean_session(true).set_max_packet_size(LONGEST, LONGEST);
+        options.set_clean_session(false).set_max_packet_size(LONGEST, LONGEST);
         let (client, mut connection) = Client::new(options, 10);
-        client.subscribe(filter, QoS::AtLeastOnce).unwrap();
+        let filter = filter.to_owned();
         let heard: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let (shared, (ready, is_ready)) = (heard.clone(), std::sync::mpsc::channel());
         std::thread::spawn(move || {
-            // Without its client a connection ends.
-            let _client = client;
             for event in connection.iter() {
                 match event {
                     Ok(Event::Incoming(Incoming::Publish(p))) => {
                         let payload = String::from_utf8_lossy(&p.payload).into_owned();
                         shared.lock().unwrap().push((p.topic, payload));
                     }
-                    Ok(Event::Incoming(Incoming::SubAck(_))) => ready.send(()).unwrap(),
+                    Ok(Event::Incoming(Incoming::ConnAck(found))) if !found.session_present => {
+                        client.try_subscribe(&filter, QoS::AtLeastOnce).unwrap();
+                    }
+                    // Nobody waits for it the second time.
+                    Ok(Event::Incoming(Incoming::SubAck(_))) => drop(ready.send(())),
                     Ok(_) => {}
-                    // The broker has been stopped.
-                    Err(_) => return,
+                    // Or the broker has been stopped.
+                    Err(_) => std::thread::sleep(Duration::from_millis(20)),
                 }
             }
         });
