@@ -13,7 +13,7 @@ needed_for() {
         'libgstvideoconvertscale.so gstreamer1.0-plugins-base -' 'libgstrtsp.so gstreamer1.0-plugins-good -' \
         'libgstvideoparsersbad.so gstreamer1.0-plugins-bad -' 'libgstlibav.so gstreamer1.0-libav -' ;;
     demo) printf '%s\n' 'python3-venv python3-venv -' 'pip3 python3-pip python' ;;
-    test) printf '%s\n' 'gst-launch-1.0 gstreamer1.0-tools -' 'libgstx264.so gstreamer1.0-plugins-ugly -' \
+    test) printf '%s\n' 'gst-launch-1.0 gstreamer1.0-tools gstreamer' 'libgstx264.so gstreamer1.0-plugins-ugly -' \
         'GstRtspServer-1.0.typelib gir1.2-gst-rtsp-server-1.0 -' 'python3-gi python3-gi -' 'python3-venv python3-venv -' 'mosquitto mosquitto mosquitto' 'mosquitto_sub mosquitto-clients mosquitto' 'openssl openssl openssl' 'psql postgresql-client libpq' 'pip3 python3-pip python' 'npm npm node' ;;
     *)
         say "there is nothing to set up for '$1': say build, demo or test"

@@ -9,6 +9,7 @@
 
 mod guard;
 mod live;
+mod reading;
 
 use crate::http::Instance;
 use anyhow::Context;
@@ -34,6 +35,7 @@ use pgwire::api::{ClientInfo, PgWireConnectionState, PgWireServerHandlers};
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::{TlsAcceptor, process_socket};
+use reading::Reading;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -284,7 +286,7 @@ impl StartupHandler for Door {
 struct Connection {
     door: Arc<Door>,
     entry: Arc<Entry>,
-    session: Arc<DfSessionService>,
+    session: Arc<Reading>,
 }
 
 impl Connection {
@@ -306,7 +308,7 @@ impl Connection {
         Ok(Connection {
             door: Arc::new(Door { scram, must_encrypt: shared.must_encrypt, entry: entry.clone() }),
             entry,
-            session: Arc::new(DfSessionService::new_with_hooks(session, hooks)),
+            session: Arc::new(Reading(Arc::new(DfSessionService::new_with_hooks(session, hooks)))),
         })
     }
 }

@@ -8,6 +8,7 @@ use datafusion::config::Dialect;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use jarvis_plan::dialect::readable;
+use jarvis_plan::refusal::Refusal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -78,7 +79,11 @@ pub fn named(sql: &str) -> Result<Vec<String>> {
 
 /// The error for people.
 pub fn reason(error: &DataFusionError) -> String {
-    error.strip_backtrace()
+    match error.find_root() {
+        // What is refused here says so itself.
+        DataFusionError::External(refusal) if refusal.is::<Refusal>() => refusal.to_string(),
+        _ => error.strip_backtrace(),
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ struct Kept {
     alarms: usize,
 }
 
-/// Lets a run take `rounds` of readings, each made a tick of its own, and ends it.
+/// Lets a run take `rounds` of readings or more, each made a tick of its own, and ends it; it goes on for some after it has
+/// made the log smaller for the first time.
 fn run(rounds: i64) -> Kept {
     let folder =
         Folder::with(&[("pipelines/shop.yaml", SHOP), ("pipelines/limits.csv", "tool,most\nt0,5\nt1,5\nt2,5\n")]);
@@ -49,15 +50,23 @@ fn run(rounds: i64) -> Kept {
     let instance = Instance::run(command);
     instance.address();
     broker.wait_for_subscriptions(1);
-    for n in 0..rounds {
+    let (mut made, mut first_base) = (0, None);
+    while made < rounds || first_base.is_none_or(|at| made < at + 5) {
+        let n = made;
+        made += 1;
+        assert!(made < 1000, "the log is not made smaller");
         let readings: Vec<(String, String)> = (0..3)
             .map(|tool| (format!("shop/t{tool}/heat"), format!("{{\"n\":{n},\"heat\":{}}}", (n * 7 + tool * 3) % 11)))
             .collect();
         publish(broker.port, &readings);
         // So that the log is made smaller more than once.
         std::thread::sleep(Duration::from_millis(20));
+        let has_base = || fs::read_dir(folder.path("data/bases")).is_ok_and(|mut files| files.next().is_some());
+        if first_base.is_none() && has_base() {
+            first_base = Some(made);
+        }
     }
-    let raised = (0..rounds).flat_map(|n| (0..3).map(move |tool| (n * 7 + tool * 3) % 11)).filter(|h| *h > 5).count();
+    let raised = (0..made).flat_map(|n| (0..3).map(move |tool| (n * 7 + tool * 3) % 11)).filter(|h| *h > 5).count();
     // Each is raised, and clears when its reading no longer counts.
     wait_for("all alarms", || (alarms.messages().len() >= 2 * raised).then_some(()));
     assert!(instance.terminate().success());

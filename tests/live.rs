@@ -231,7 +231,9 @@ fn questions_that_have_no_answer_say_why() {
     let folder = shop();
     let (_instance, _, at) = Instance::with_broker(&folder, "pipelines");
     let at = at.to_string();
+    let chain = format!("SELECT {}n FROM shop.hot", "n + ".repeat(20_000));
     for (arguments, hint) in [
+        (vec!["sql", &chain, "--at", &at], "more than 400 operators"),
         (vec!["tap", "shop.hott", "--at", &at], "shop.hot"),
         (vec!["tap", "hot", "--at", &at], "PIPELINE.STREAM"),
         (vec!["sql", "SELECT nothing FROM shop.hot", "--at", &at], "nothing"),

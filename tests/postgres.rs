@@ -195,6 +195,32 @@ fn a_prepared_statement_sees_what_is_there_when_it_runs() {
 }
 
 #[test]
+fn what_nobody_could_read_is_refused_and_ends_nothing() {
+    let shop = Shop::open();
+    let chain = format!("SELECT {}1", "1 + ".repeat(20_000));
+    let cast = format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(5_000), ">".repeat(5_000));
+    let nest = format!("SELECT {}st{}", "bool_or(".repeat(40), ")".repeat(39));
+    for (sql, why) in [(&chain, "build on one another"), (&cast, "build on one another"), (&nest, "nested too deeply")]
+    {
+        let refusal = shop.refusal(sql);
+        assert!(refusal.contains(why), "{refusal}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(shop.port).user("grafana").password(&shop.password).dbname("jarvis");
+    runtime.block_on(async {
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        for sql in [&chain, &nest] {
+            let refused = client.prepare(sql).await.unwrap_err();
+            assert_eq!(refused.code().unwrap().code(), "54001");
+        }
+        assert!(client.query("SELECT 1", &[]).await.is_ok());
+    });
+    assert_eq!(shop.psql("SELECT count(*) FROM shop.hot"), "2");
+}
+
+#[test]
 fn what_is_asked_can_be_encrypted() {
     let folder = Folder::with(&[("pipelines/shop.yaml", HEAT)]);
     let broker = Mosquitto::start(&folder);

@@ -113,7 +113,7 @@ impl Guard {
     }
 }
 
-fn refused(code: &str, message: String) -> PgWireError {
+pub(super) fn refused(code: &str, message: String) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
 }
 

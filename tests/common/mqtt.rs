@@ -4,7 +4,7 @@ use super::{Folder, PATIENCE, free_port, wait_for};
 use rumqttc::{Client, ConnectionError, Event, Incoming, MqttOptions, Outgoing, QoS};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,38 +17,54 @@ const LONGEST: usize = 1 << 22;
 /// says goodbye twice, and the second time hits whoever has got its place meanwhile.
 pub fn publish<T: AsRef<str>, P: AsRef<[u8]>>(port: u16, messages: &[(T, P)]) {
     let (mut taken, begun) = (0, Instant::now());
-    while let Err(error) = publish_rest(port, messages, &mut taken) {
+    while let Err((more, error)) = try_publish(port, &messages[taken..]) {
+        println!("thrown out by the broker: {error}");
         assert!(begun.elapsed() < PATIENCE, "cannot publish: {error}");
+        taken += more;
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Publishes all but the first `taken`, which grows as the broker takes them, in their order.
-fn publish_rest<T: AsRef<str>, P: AsRef<[u8]>>(
+/// As [`publish`], with one connection.
+///
+/// # Errors
+/// So many were taken before it was lost.
+pub fn try_publish<T: AsRef<str>, P: AsRef<[u8]>>(
     port: u16,
     messages: &[(T, P)],
-    taken: &mut usize,
-) -> Result<(), ConnectionError> {
-    // Each publisher is a client of its own: two of one name would throw each other out, even if the first has just left.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut options = MqttOptions::new(name, "127.0.0.1", port);
+) -> Result<(), (usize, ConnectionError)> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut options = MqttOptions::new(own_name("publisher"), "127.0.0.1", port);
     options.set_clean_session(true).set_max_packet_size(LONGEST, LONGEST).set_inflight(100);
     let (client, mut connection) = Client::new(options, messages.len() + 1);
-    for (topic, payload) in &messages[*taken..] {
+    for (topic, payload) in messages {
         client.publish(topic.as_ref(), QoS::AtLeastOnce, false, payload.as_ref()).unwrap();
     }
+    let mut taken = 0;
     for event in connection.iter() {
-        match event? {
-            Event::Incoming(Incoming::PubAck(_)) => *taken += 1,
-            Event::Outgoing(Outgoing::Disconnect) => return Ok(()),
-            _ => continue,
-        }
-        if *taken == messages.len() {
-            client.try_disconnect().unwrap();
+        match event {
+            Ok(Event::Incoming(Incoming::PubAck(_))) => {
+                taken += 1;
+                if taken == messages.len() {
+                    client.try_disconnect().unwrap();
+                }
+            }
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => break,
+            // Whoever has them all need not hear the goodbye.
+            Err(error) if taken < messages.len() => return Err((taken, error)),
+            Err(_) => break,
+            Ok(_) => {}
         }
     }
     Ok(())
+}
+
+/// Two clients of one name would throw each other out, even if the first has just left.
+fn own_name(kind: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{kind}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A Mosquitto of its own for one test, with its files in the test's folder.
@@ -110,37 +126,51 @@ impl Drop for Mosquitto {
 /// Listens, and keeps what it hears: (topic, payload), in order. Comes back if it is thrown out, as [`publish`] does.
 pub struct Subscriber {
     heard: Arc<Mutex<Vec<(String, String)>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Subscriber {
     /// Returns when the broker has taken the subscription.
     pub fn start(port: u16, filter: &str) -> Self {
-        let mut options = MqttOptions::new("listener", "127.0.0.1", port);
+        let mut options = MqttOptions::new(own_name("listener"), "127.0.0.1", port);
         options.set_clean_session(false).set_max_packet_size(LONGEST, LONGEST);
         let (client, mut connection) = Client::new(options, 10);
         let filter = filter.to_owned();
         let heard: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let (shared, (ready, is_ready)) = (heard.clone(), std::sync::mpsc::channel());
+        let is_over = Arc::<AtomicBool>::default();
+        let ended = is_over.clone();
         std::thread::spawn(move || {
+            let mut is_subscribed = false;
             for event in connection.iter() {
                 match event {
                     Ok(Event::Incoming(Incoming::Publish(p))) => {
                         let payload = String::from_utf8_lossy(&p.payload).into_owned();
                         shared.lock().unwrap().push((p.topic, payload));
                     }
-                    Ok(Event::Incoming(Incoming::ConnAck(found))) if !found.session_present => {
+                    Ok(Event::Incoming(Incoming::ConnAck(found))) if !found.session_present || !is_subscribed => {
                         client.try_subscribe(&filter, QoS::AtLeastOnce).unwrap();
                     }
-                    // Nobody waits for it the second time.
-                    Ok(Event::Incoming(Incoming::SubAck(_))) => drop(ready.send(())),
+                    Ok(Event::Incoming(Incoming::SubAck(_))) => {
+                        is_subscribed = true;
+                        // Nobody waits for it the second time.
+                        let _ = ready.send(());
+                    }
                     Ok(_) => {}
+                    Err(_) if ended.load(Ordering::Relaxed) => return,
                     // Or the broker has been stopped.
                     Err(_) => std::thread::sleep(Duration::from_millis(20)),
                 }
             }
         });
         is_ready.recv_timeout(PATIENCE).expect("a subscription");
-        Self { heard }
+        Self { heard, is_over }
     }
 
     pub fn messages(&self) -> Vec<(String, String)> {

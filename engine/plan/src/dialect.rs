@@ -3,8 +3,9 @@
 //! The parser tries one reading after the other, at every level anew, so what is nested and cannot be read takes it
 //! exponential time: twenty open brackets a second, thirty a quarter of an hour. Whoever types a query into the file of
 //! a running instance must not stop it, so steps are counted, and reading ends when they are too many. Queries of people
-//! take some dozens of steps.
+//! take some dozens of steps. Nor may it build a tree that is too deep for the stack (`depth.rs`).
 
+use crate::depth;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias, TableFactor};
@@ -28,7 +29,7 @@ pub const TOO_DEEP: &str = "the query is nested too deeply to be read, or a brac
 /// # Errors
 /// It is no SQL, or it takes too many steps to find out.
 pub fn statements(sql: &str) -> Result<VecDeque<Statement>> {
-    DFParserBuilder::new(sql).with_dialect(&Bounded::by(sql)).build()?.parse_statements()
+    DFParserBuilder::new(sql).with_dialect(&Bounded::of(sql)?).build()?.parse_statements()
 }
 
 /// What may stand after FROM, also with `* EXCEPT (...)`, which PostgreSQL does not know.
@@ -36,7 +37,7 @@ pub fn statements(sql: &str) -> Result<VecDeque<Statement>> {
 /// # Errors
 /// As [`statements`].
 pub fn table_factor(sql: &str) -> Result<TableFactor> {
-    let dialect = Bounded { has_except: true, ..Bounded::by(sql) };
+    let dialect = Bounded { has_except: true, ..Bounded::of(sql)? };
     let read = || Parser::new(&dialect).try_with_sql(sql)?.parse_table_factor();
     read().map_err(|error| DataFusionError::SQL(Box::new(error), None))
 }
@@ -46,15 +47,16 @@ pub fn table_factor(sql: &str) -> Result<TableFactor> {
 /// # Errors
 /// As [`statements`].
 pub fn expression(sql: &str) -> Result<ExprWithAlias> {
-    DFParserBuilder::new(sql).with_dialect(&Bounded::by(sql)).build()?.parse_into_expr()
+    DFParserBuilder::new(sql).with_dialect(&Bounded::of(sql)?).build()?.parse_into_expr()
 }
 
-/// Whether another parser of a dialect like this one comes to an end with a text.
+/// Whether another parser of a dialect like this one comes to an end with a text, and nobody's stack is too small for
+/// what it makes of it.
 ///
 /// # Errors
-/// It does not, or not soon.
+/// It does not, or not soon; or the tree of the query would be too deep.
 pub fn readable(sql: &str) -> Result<()> {
-    let dialect = Bounded::by(sql);
+    let dialect = Bounded::of(sql)?;
     // What is no SQL is said by whoever reads it.
     let _ = DFParserBuilder::new(sql).with_dialect(&dialect).build().and_then(|mut parser| parser.parse_statements());
     if dialect.left.get() > 0 {
@@ -73,9 +75,15 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn by(sql: &str) -> Self {
+    /// For one text.
+    ///
+    /// # Errors
+    /// Its tree would be too deep.
+    fn of(sql: &str) -> Result<Self> {
         let left = Cell::new(STEPS + STEPS_PER_BYTE * sql.len());
-        Bounded { base: PostgreSqlDialect {}, left, has_except: false }
+        let bounded = Bounded { base: PostgreSqlDialect {}, left, has_except: false };
+        depth::check(sql, &bounded)?;
+        Ok(bounded)
     }
 }
 
@@ -162,7 +170,7 @@ mod tests {
 
     /// How many steps it takes to read a text, and whether it can be read.
     fn steps(sql: &str) -> (usize, bool) {
-        let dialect = Bounded::by(sql);
+        let dialect = Bounded::of(sql).expect("it is not deep");
         let all = dialect.left.get();
         let read = DFParserBuilder::new(sql).with_dialect(&dialect).build().and_then(|mut p| p.parse_statements());
         (all - dialect.left.get(), read.is_ok())

@@ -1,6 +1,7 @@
 //! From pipelines to a typed graph: names are resolved, SQL is lowered, and what cannot be kept up to date is refused.
 
 pub mod compile;
+mod depth;
 pub mod dialect;
 pub mod functions;
 pub mod graph;

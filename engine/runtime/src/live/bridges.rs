@@ -72,12 +72,15 @@ fn supervised(
     tokio::spawn(async move {
         let ended = AssertUnwindSafe(work).catch_unwind().await;
         let ended = ended.unwrap_or_else(|panic| Err(anyhow!("it panicked: {}", crate::panics::message(panic))));
-        if let Err(error) = ended
-            && !error.is::<Closed>()
-        {
-            let error = error.context(what);
-            // Nobody listens only when the run is over.
-            let _ = fatal.send(error);
+        match ended {
+            Ok(()) => {}
+            Err(error) if error.is::<Closed>() => {
+                tracing::info!("{what} had something when all was over, which is left out")
+            }
+            Err(error) => {
+                // Nobody listens only when the run is over.
+                let _ = fatal.send(error.context(what));
+            }
         }
     })
 }

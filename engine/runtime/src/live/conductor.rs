@@ -2,7 +2,7 @@
 
 use super::LiveOptions;
 use super::bridges::{Arrivals, Fatal, SinkTask, SourceTask};
-use super::clock::Clock;
+use super::clock::{Clock, wall};
 use super::ending::{Stopping, give};
 use super::errors::SystemErrors;
 use super::history::{History, Keep};
@@ -403,8 +403,8 @@ impl Conductor {
         Some(Tap { schema, now, changes, missed })
     }
 
-    fn status(&mut self) -> Vec<StreamStatus> {
-        let now = self.now() as i64;
+    fn status(&self) -> Vec<StreamStatus> {
+        let now = wall() as i64;
         let columns = |schema: &SchemaRef| {
             schema
                 .fields()

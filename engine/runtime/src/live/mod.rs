@@ -1,4 +1,5 @@
-//! Live mode: sources that go on, a clock that is the wall's (and never goes back), sinks that keep up or make the sources wait.
+//! Live mode: sources that go on, a clock that is the wall's and never goes back, sinks that keep up or make the sources
+//! wait.
 //!
 //! One conductor mints ticks: it takes what has arrived, gives it a time, runs it through the workers, hands the results
 //! to the sinks, and only then lets the sources acknowledge. A tick closes as soon as what has arrived is drained, so

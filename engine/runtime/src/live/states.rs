@@ -95,6 +95,7 @@ impl StateUnderWay {
     pub fn is_asking(&self) -> bool {
         self.waiting.is_some()
     }
+
     /// Leaves the one that is under way.
     pub fn forget(&mut self) {
         self.waiting = None;
