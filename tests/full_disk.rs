@@ -109,9 +109,9 @@ fn live(folder: &Folder, more: &[&str]) -> Instance {
         let some: Vec<_> =
             (next..next + 300).map(|n| (format!("shop/t{n}/reading"), format!("{{\"n\":{n}}}"))).collect();
         next += 300;
-        let broker_is_there = try_publish(port, &some).is_ok();
+        let _ = try_publish(port, &some);
         let rows = folder.jarvis(&["tap", "shop.all", "--once", "--json", "--at", &at]);
-        (!broker_is_there || !rows.status.success() || !rows.stdout.is_empty()).then_some(())
+        (!rows.status.success() || !rows.stdout.is_empty()).then_some(())
     });
     instance
 }
