@@ -21,6 +21,8 @@ use tokio::sync::mpsc;
 
 /// How many requests may wait for the conductor.
 const WAITING_REQUESTS: usize = 64;
+/// For a thread that reads and plans what clients ask, bytes. Only what is used of it takes memory.
+const STACK: usize = 32 << 20;
 /// How long those who are being answered may still take when the dataflow has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,12 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let listener = setup.listen.bind()?;
     let postgres = setup.postgres.as_ref().map(|postgres| postgres.bind(setup.data.as_deref())).transpose()?;
-    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("beside").enable_all().build()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("beside")
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()?;
     let (control, requests) = mpsc::channel(WAITING_REQUESTS);
     let address = listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
     {
@@ -83,7 +90,12 @@ pub fn run(
         if let Some(postgres) = postgres {
             terminal::say(&postgres.about()?);
             // On threads of their own: a long statement holds back nothing else.
-            let clients = Builder::new_multi_thread().worker_threads(2).thread_name("postgres").enable_all().build()?;
+            let clients = Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_name("postgres")
+                .thread_stack_size(STACK)
+                .enable_all()
+                .build()?;
             clients.spawn(postgres.serve(instance.clone()));
             for_clients = Some(clients);
         }

@@ -249,6 +249,17 @@ struct Entry {
     refused: Notify,
 }
 
+impl Entry {
+    /// # Errors
+    /// The client has not shown that it knows the password.
+    fn check(&self) -> PgWireResult<()> {
+        if self.is_admitted.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(guard::refused("28000", "there was no password".to_owned()))
+    }
+}
+
 /// Lets in who knows the password, over an encrypted connection if there can be one.
 struct Door {
     scram: SASLAuthStartupHandler<DefaultServerParameterProvider>,
@@ -305,10 +316,11 @@ impl Connection {
         scram.set_iterations(ITERATIONS);
         let parameters = Arc::new(DefaultServerParameterProvider::default());
         let scram = SASLAuthStartupHandler::new(parameters).with_scram(scram);
+        let session = Arc::new(DfSessionService::new_with_hooks(session, hooks));
         Ok(Connection {
             door: Arc::new(Door { scram, must_encrypt: shared.must_encrypt, entry: entry.clone() }),
+            session: Arc::new(Reading { session, entry: entry.clone() }),
             entry,
-            session: Arc::new(Reading(Arc::new(DfSessionService::new_with_hooks(session, hooks)))),
         })
     }
 }

@@ -195,6 +195,23 @@ fn what_was_recorded_can_be_asked_after_the_end() {
 }
 
 #[test]
+fn a_view_that_is_its_source_word_for_word_is_a_view() {
+    let every = "pipeline: shop\nsources:\n  reading:\n    mqtt: { topic: 'shop/{tool}/temperature', qos: 1 }\n    \
+                 schema: { tool: utf8, actual: float64 }\n    retain: forever\noperators:\n  \
+                 hot: { sql: 'SELECT tool, actual FROM reading' }\n";
+    let folder = Folder::with(&[("pipelines/shop.yaml", every)]);
+    let (instance, port, at) = Instance::with_broker(&folder, "pipelines");
+    wait_for("the row", || {
+        publish(port, &[("shop/t0/temperature", r#"{"actual": 7}"#)]);
+        let rows = rows_now(&folder, "shop.hot", at);
+        rows.iter().any(|row| *row == json!({"tool": "t0", "actual": 7.0})).then_some(())
+    });
+    let arguments = ["sql", "SELECT DISTINCT tool FROM shop.hot", "--format", "csv", "--at", &at.to_string()];
+    assert_eq!(folder.fine(&arguments), "tool\nt0\n");
+    assert!(instance.terminate().success());
+}
+
+#[test]
 fn it_ends_gracefully_when_it_is_told_to() {
     let folder = shop();
     let (instance, ..) = Instance::with_broker(&folder, "pipelines");

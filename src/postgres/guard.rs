@@ -22,7 +22,6 @@ use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::response::TransactionStatus;
 use pgwire::types::format::FormatOptions;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// The hook that every statement passes first.
 pub struct Guard {
@@ -66,9 +65,7 @@ impl Guard {
 
     /// Whether a statement may run; what it reads is then there.
     async fn admit(&self, statement: &Statement, context: &SessionContext) -> PgWireResult<Admitted> {
-        if !self.entry.is_admitted.load(Ordering::SeqCst) {
-            return Err(refused("28000", "there was no password".to_owned()));
-        }
+        self.entry.check()?;
         match statement {
             Statement::Query(_) => Ok(Admitted::Reads(Box::new(self.plan(statement, context).await?))),
             Statement::Explain { statement: inner, .. } if matches!(**inner, Statement::Query(_)) => {

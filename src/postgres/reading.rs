@@ -1,5 +1,7 @@
 //! Before a statement is parsed: whether that comes to an end, and whether there is stack enough for what comes of it.
 
+use super::Entry;
+use super::guard::refused;
 use async_trait::async_trait;
 use datafusion_postgres::DfSessionService;
 use futures::Sink;
@@ -14,12 +16,18 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::extendedquery::Parse;
 use std::sync::Arc;
 
-/// The session of a client, given only what can be read.
-pub struct Reading(pub Arc<DfSessionService>);
+/// The session of a client, given only what can be read, of who was let in.
+pub struct Reading {
+    pub session: Arc<DfSessionService>,
+    pub entry: Arc<Entry>,
+}
 
-fn look_at(sql: &str) -> PgWireResult<()> {
-    // statement_too_complex
-    readable(sql).map_err(|error| super::guard::refused("54001", crate::views::reason(&error)))
+impl Reading {
+    fn look_at(&self, sql: &str) -> PgWireResult<()> {
+        self.entry.check()?;
+        // statement_too_complex
+        readable(sql).map_err(|error| refused("54001", crate::views::reason(&error)))
+    }
 }
 
 #[async_trait]
@@ -31,8 +39,8 @@ impl SimpleQueryHandler for Reading {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        look_at(query)?;
-        SimpleQueryHandler::do_query(&*self.0, client, query).await
+        self.look_at(query)?;
+        SimpleQueryHandler::do_query(&*self.session, client, query).await
     }
 }
 
@@ -42,7 +50,7 @@ impl ExtendedQueryHandler for Reading {
     type QueryParser = <DfSessionService as ExtendedQueryHandler>::QueryParser;
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
-        self.0.query_parser()
+        self.session.query_parser()
     }
 
     async fn on_parse<C>(&self, client: &mut C, message: Parse) -> PgWireResult<()>
@@ -52,8 +60,8 @@ impl ExtendedQueryHandler for Reading {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        look_at(&message.query)?;
-        self.0.on_parse(client, message).await
+        self.look_at(&message.query)?;
+        self.session.on_parse(client, message).await
     }
 
     async fn do_query<C>(
@@ -68,6 +76,6 @@ impl ExtendedQueryHandler for Reading {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        ExtendedQueryHandler::do_query(&*self.0, client, portal, max_rows).await
+        ExtendedQueryHandler::do_query(&*self.session, client, portal, max_rows).await
     }
 }

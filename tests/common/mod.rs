@@ -178,7 +178,14 @@ impl Instance {
 
     /// Waits until it has ended; gives its status and all that it said.
     pub fn end(mut self) -> (ExitStatus, String) {
-        let status = wait_for("the end of the process", || self.child.try_wait().unwrap());
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end; it said:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        };
         // The thread that reads has the last lines soon after.
         wait_for("the end of its words", || (Arc::strong_count(&self.said) == 1).then_some(()));
         (status, self.said())

@@ -80,10 +80,9 @@ impl Bounded {
     /// # Errors
     /// Its tree would be too deep.
     fn of(sql: &str) -> Result<Self> {
+        depth::check(sql)?;
         let left = Cell::new(STEPS + STEPS_PER_BYTE * sql.len());
-        let bounded = Bounded { base: PostgreSqlDialect {}, left, has_except: false };
-        depth::check(sql, &bounded)?;
-        Ok(bounded)
+        Ok(Bounded { base: PostgreSqlDialect {}, left, has_except: false })
     }
 }
 

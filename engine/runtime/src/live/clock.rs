@@ -34,8 +34,9 @@ impl Clock {
 
     /// µs since 1970.
     pub fn now(&mut self) -> u64 {
-        let time = self.read(wall(), Instant::now());
-        let behind = Duration::from_micros(time.saturating_sub(wall()));
+        let wall = wall();
+        let time = self.read(wall, Instant::now());
+        let behind = Duration::from_micros(time - wall);
         if behind > WORTH_SAYING && !self.is_behind {
             tracing::warn!(
                 "the clock of this machine is {behind:.0?} behind what ran before: time goes on at half its pace until the clock \

@@ -56,8 +56,8 @@ pub(crate) fn outlets(project: &Project) -> (Arc<Graph>, Vec<Outlet>) {
     for pipeline in &project.pipelines {
         for operator in &pipeline.operators {
             let name = format!("{}.{}", pipeline.name.value, operator.name.value);
-            // Answers are an input.
-            let is_view = |info: &&StreamInfo| !matches!(graph.nodes[info.node].op, Op::Input(_));
+            // Answers are an input of the operator's name. A view may be another input, word for word.
+            let is_view = |info: &&StreamInfo| !matches!(graph.nodes[info.node].op, Op::Input(input) if graph.inputs[input].name == name);
             if let Some(info) = project.compiled.streams.get(&name).filter(is_view) {
                 let at = place(&mut graph, &mut outlets, info.node, &name);
                 outlets[at].names.push((name, operator.kind.value.clone()));
