@@ -195,15 +195,13 @@ fn a_prepared_statement_sees_what_is_there_when_it_runs() {
 }
 
 #[test]
-fn what_nobody_could_read_is_refused_and_ends_nothing() {
+fn what_is_too_deep_is_refused_and_ends_nothing() {
     let shop = Shop::open();
     let chain = format!("SELECT {}1", "1 + ".repeat(20_000));
     let cast = format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(5_000), ">".repeat(5_000));
-    let nest = format!("SELECT {}st{}", "bool_or(".repeat(40), ")".repeat(39));
-    for (sql, why) in [(&chain, "build on one another"), (&cast, "build on one another"), (&nest, "nested too deeply")]
-    {
+    for sql in [&chain, &cast] {
         let refusal = shop.refusal(sql);
-        assert!(refusal.contains(why), "{refusal}");
+        assert!(refusal.contains("build on one another"), "{refusal}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut config = Config::new();
@@ -211,7 +209,7 @@ fn what_nobody_could_read_is_refused_and_ends_nothing() {
     runtime.block_on(async {
         let (client, connection) = config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);
-        for sql in [&chain, &nest] {
+        for sql in [&chain, &cast] {
             let refused = client.prepare(sql).await.unwrap_err();
             assert_eq!(refused.code().unwrap().code(), "54001");
         }
