@@ -146,10 +146,11 @@ fn depth(tokens: &[Token]) -> usize {
                 | Keyword::OPERATOR
                 | Keyword::DIV
                 | Keyword::INTERVAL => level.operator(),
+                // It is always one: nothing else can follow the * of all columns.
+                Keyword::FROM if last_keyword != Keyword::DISTINCT => level.is_from = true,
                 _ if is_name => {}
                 Keyword::END => close(&mut level, &mut open),
                 Keyword::WHEN | Keyword::THEN | Keyword::ELSE | Keyword::ON => level.next(),
-                Keyword::FROM if last_keyword != Keyword::DISTINCT => level.is_from = true,
                 Keyword::WHERE
                 | Keyword::GROUP
                 | Keyword::HAVING
@@ -238,6 +239,7 @@ mod tests {
             ("SELECT v", " AT TIME ZONE 'UTC'", ""),
             ("SELECT 1 FROM t ", "CROSS JOIN t ", ""),
             ("SELECT 1 FROM t", ", t", ""),
+            ("SELECT * FROM t", ", t", ""),
             ("WITH a AS (SELECT 1)", ", a AS (SELECT 1)", " SELECT 1"),
             ("SELECT ", "CASE WHEN a THEN b END + ", "1"),
             ("SELECT ", "f(1, 2) + ", "1"),
